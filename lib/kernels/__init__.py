@@ -1,0 +1,11 @@
+"""Tensor functions, each fast one beside a plain twin."""
+
+from lib._lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "explain": ".choice",
+        "gated_delta_rule": ".gated_delta",
+    },
+)
