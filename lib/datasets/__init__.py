@@ -1,0 +1,16 @@
+"""The data of the book: the registry that finds and checks it, and one module per kind of data."""
+
+from lib._lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "archive": ".archive",
+        "odor": ".odor",
+        "registry": ".registry",
+        "bundled": ".registry",
+        "fetch": ".registry",
+        "rows": ".registry",
+        "used": ".registry",
+    },
+)
