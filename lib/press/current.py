@@ -1,0 +1,36 @@
+"""The run that this process carries out: which chapter, at which profile, with what recorded so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib.errors import BookError
+from lib.press.paths import Chapter
+
+
+@dataclass
+class Run:
+    """What a chapter has recorded since its guard line."""
+
+    chapter: Chapter
+    profile: str
+    parameters: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    series: dict[str, Any] = field(default_factory=dict)
+
+
+_run: Run | None = None
+
+
+def begin(run: Run) -> None:
+    """Make this the process's run; the former one is dropped."""
+    global _run
+    _run = run
+
+
+def get() -> Run:
+    """The run of this process; raises BookError when no guard line has been executed."""
+    if _run is None:
+        raise BookError('no chapter is running; execute run.check_parameters("NN") first, below the parameters')
+    return _run
