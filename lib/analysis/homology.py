@@ -62,7 +62,7 @@ def farthest_points(distances: np.ndarray, count: int, generator: np.random.Gene
     """Greedy farthest-point landmarks: a random first point, then always the point farthest from those chosen.
 
     distances: [N, N]; count: how many landmarks, at most N. Returns [count] indices in the order of choice.
-    Ties go to the lower index. Raises BookError for a count outside 1 ... N. Source: the audit of chapter 04, landmark route.
+    Ties go to the lower index. Raises BookError for a count outside 1 ... N. Chapter 04, landmark route.
     """
     matrix = square(distances)
     if not 1 <= count <= len(matrix):

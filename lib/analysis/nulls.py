@@ -55,9 +55,9 @@ def fixed_margin_swap(bits: np.ndarray, generator: np.random.Generator) -> np.nd
     One attempt picks two rows, a bit that only the first has and a bit that only the second has, and exchanges them.
     It stops after 5 swaps per one in the table, or after 50 attempts per wanted swap.
 
-    The plain form calls `generator.choice` three times an attempt, 30 us each. Here the same choices are computed from
-    the same stream of 32-bit words (`bounded`), eight times faster; a test compares the two tables bit by bit. The order
-    inside a difference of two sets is the interpreter's, which for small integers depends on the sets' history alone.
+    The plain form calls `generator.choice` three times an attempt. Here the same choices are computed from the same
+    stream of 32-bit words (`bounded`), six times faster; a test compares the two tables bit by bit. The order inside
+    a difference of two sets is the interpreter's, which for small whole numbers depends on the sets' history alone.
     """
     table = np.array(bits, dtype=bool)
     owned = [set(np.flatnonzero(row).tolist()) for row in table]

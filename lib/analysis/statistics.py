@@ -10,7 +10,7 @@ from lib.errors import BookError
 
 
 def wilson_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for a share (Wilson 1927). Returns (low, high) within [0, 1]; holds up at 0 and at all."""
+    """Wilson's score interval for a share (Wilson 1927), sound even at 0 and at all. Returns (low, high)."""
     from scipy.stats import norm
 
     _check_level(level)
