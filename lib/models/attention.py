@@ -76,12 +76,13 @@ class Attention(nn.Module):
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
         if state is not None:
             key, value = torch.cat((state.keys, key), dim=2), torch.cat((state.values, value), dim=2)
-        y = F.scaled_dot_product_attention(query, key, value, enable_gqa=True, **causal(span.time, key.shape[2], x.device))
+        mask = causal_mask(span.time, key.shape[2], x.device)
+        y = F.scaled_dot_product_attention(query, key, value, enable_gqa=True, **mask)
         y = span.pack(y.transpose(1, 2).flatten(-2))
         return self.o_proj(y), AttentionState(key, value)
 
 
-def causal(steps: int, seen: int, device: torch.device) -> dict[str, object]:
+def causal_mask(steps: int, seen: int, device: torch.device) -> dict[str, object]:
     """How scaled_dot_product_attention is told that `steps` queries end where `seen` keys end."""
     if steps == seen:
         return {"is_causal": True}

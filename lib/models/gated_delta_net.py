@@ -20,7 +20,7 @@ UNIT_EPS = 1e-6
 
 @dataclass(frozen=True)
 class DeltaState:
-    """What a recurrent mixer remembers: matrix [B, H, K, V], and the last inputs of its convolution [B, width - 1, C]."""
+    """What a recurrent mixer remembers: matrix [B, H, K, V], and the last inputs of its filters [B, width - 1, C]."""
 
     matrix: Tensor
     window: Tensor | None
@@ -91,7 +91,7 @@ class GatedDeltaNet(nn.Module):
             self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # softplus of this is dt
 
     def forward(self, x: Tensor, span: Span, state: DeltaState | None) -> tuple[Tensor, DeltaState]:
-        """x [N, d] packed by span; state: what came before, or None. Returns y [N, d] and the state after these steps."""
+        """x [N, d] packed by span; state: what came before, or None. Returns y [N, d] and the state after."""
         streams = torch.cat((self.q_proj(x), self.k_proj(x), self.v_proj(x)), dim=-1)
         filters = torch.cat((self.q_conv, self.k_conv, self.v_conv))
         streams, window = short_convolution(span.pad(streams), filters, None if state is None else state.window)
@@ -149,9 +149,9 @@ class GatedDeltaSimple(nn.Module):
                 self.forget_proj.bias.add_(4.0)
 
     def forward(self, x: Tensor, span: Span, state: DeltaState | None) -> tuple[Tensor, DeltaState]:
-        """x [N, d] packed by span; state: what came before, or None. Returns y [N, d] and the state after these steps."""
-        shape = (self.heads, self.head_size)
-        q, k, v = (span.pad(projection(x)).unflatten(-1, shape) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        """x [N, d] packed by span; state: what came before, or None. Returns y [N, d] and the state after."""
+        projections, shape = (self.q_proj, self.k_proj, self.v_proj), (self.heads, self.head_size)
+        q, k, v = (span.pad(projection(x)).unflatten(-1, shape) for projection in projections)
         gate_dtype = self.forget_proj.bias.dtype
         o, matrix = gated_delta_rule(
             self.q_norm(q),

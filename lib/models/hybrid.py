@@ -82,7 +82,6 @@ class HybridDecoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(1, config.layers + 1))
         self.final_norm = RMSNorm(config.width, config.norm_eps)
         self.heads = Linear(config.width, config.codebooks * config.vocabulary, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
         self.initialise(generator or torch.Generator().manual_seed(0))
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -148,7 +147,7 @@ class HybridDecoder(nn.Module):
     ) -> tuple[Tensor, tuple[AttentionState | DeltaState, ...]]:
         """Tokens [B, K, T] -> normed residual stream [N, d] at the real positions, and the states of all layers."""
         config = self.config
-        x = self.dropout(self.embed(span.pack(tokens.transpose(1, 2)), span))
+        x = self.embed(span.pack(tokens.transpose(1, 2)), span)
         table = None
         if config.positions == "rotary":
             table = rotary_table(span.start, span.time, config.head_size, config.rotary_theta, tokens.device)
@@ -160,14 +159,13 @@ class HybridDecoder(nn.Module):
 
     def embed(self, tokens: Tensor, span: Span) -> Tensor:
         """Tokens [N, K] -> the sum of their K embeddings [N, d]; the pad token adds nothing and learns nothing."""
-        offsets = torch.arange(self.config.codebooks, device=tokens.device) * self.config.vocabulary
-        counts = None if self.config.pad is None else (tokens != self.config.pad).to(self.embedding.dtype)
-        rows = tokens.long() + offsets
-        x = F.embedding_bag(rows, self.embedding.flatten(0, 1), mode="sum", per_sample_weights=counts)
+        tables = zip(tokens.unbind(-1), self.embedding.unbind(), strict=True)
+        x = sum(F.embedding(column, table, padding_idx=self.config.pad) for column, table in tables)
         if self.position is None:
             return x
         if span.start + span.time > self.config.max_positions:
-            raise BookError(f"{span.start + span.time} steps; max_positions={self.config.max_positions} is all there is")
+            end, top = span.start + span.time, self.config.max_positions
+            raise BookError(f"{end} steps are more than max_positions={top}; raise it, or use rotary positions")
         places = torch.arange(span.start, span.start + span.time, device=tokens.device).repeat(span.batch)
         return x + self.position[span.pack(places.view(span.batch, span.time))]
 
@@ -182,17 +180,22 @@ class HybridDecoder(nn.Module):
         return logits.unflatten(-1, (self.config.codebooks, self.config.vocabulary)).transpose(1, 2)
 
     def check_tokens(self, tokens: Tensor) -> None:
-        """Refuse tokens that are not [B, K, T] with K codebooks and at least one step."""
-        if tokens.dim() != 3 or tokens.shape[1] != self.config.codebooks or tokens.shape[2] == 0:
-            raise BookError(f"tokens have shape {list(tokens.shape)}; this decoder reads [B, {self.config.codebooks}, T], T >= 1")
+        """Refuse tokens that are not [B, K, T] integers of the vocabulary; on a GPU the last is left to the lookup."""
+        codebooks, vocabulary = self.config.codebooks, self.config.vocabulary
+        if tokens.dim() != 3 or tokens.shape[1] != codebooks or 0 in tokens.shape:
+            raise BookError(
+                f"tokens have shape {list(tokens.shape)}; this decoder reads [B, {codebooks}, T], none of them 0"
+            )
         if tokens.is_floating_point():
             raise BookError(f"tokens are {tokens.dtype}; they must be integers")
+        if tokens.device.type == "cpu" and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocabulary:
+            seen = f"{int(tokens.min())} to {int(tokens.max())}"
+            raise BookError(f"tokens run from {seen}; the vocabulary has 0 to {vocabulary - 1}")
 
     def component_counts(self) -> dict[str, int]:
-        """Parameters of each component. `backbone` is all blocks; `heads` holds the final norm; `total` is everything."""
-        counts = dict.fromkeys(("embeddings", "positions", "recurrent", "attention", "cross_attention", "ffn", "norms", "heads"), 0)
-        counts["embeddings"] = self.embedding.numel()
-        counts["positions"] = 0 if self.position is None else self.position.numel()
+        """Parameters of each component; `backbone` is all blocks, `heads` holds the final norm, `total` is all."""
+        backbone = ("recurrent", "attention", "cross_attention", "ffn", "norms")
+        counts = dict.fromkeys(backbone, 0)
         for block in self.blocks:
             mixer = "attention" if isinstance(block.mixer, Attention) else "recurrent"
             parts = {mixer: block.mixer, "ffn": block.ffn, "cross_attention": block.cross}
@@ -200,7 +203,9 @@ class HybridDecoder(nn.Module):
                 counts[name] += 0 if part is None else sum(p.numel() for p in part.parameters())
             norms = (block.mixer_norm, block.ffn_norm, block.cross_norm)
             counts["norms"] += sum(norm.weight.numel() for norm in norms if norm is not None)
-        counts["heads"] = sum(p.numel() for part in (self.final_norm, self.heads) for p in part.parameters())
-        counts["backbone"] = sum(counts[name] for name in ("recurrent", "attention", "cross_attention", "ffn", "norms"))
-        counts["total"] = counts["backbone"] + counts["embeddings"] + counts["positions"] + counts["heads"]
+        counts["backbone"] = sum(counts[name] for name in backbone)
+        counts["embeddings"] = self.embedding.numel()
+        counts["positions"] = 0 if self.position is None else self.position.numel()
+        counts["heads"] = self.final_norm.weight.numel() + self.heads.weight.numel()
+        counts["total"] = sum(counts[name] for name in ("backbone", "embeddings", "positions", "heads"))
         return counts

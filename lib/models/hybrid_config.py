@@ -84,8 +84,11 @@ class HybridConfig:
         require(self.heads % self.kv_heads == 0, f"kv_heads={self.kv_heads} must divide heads={self.heads}")
         odd = self.positions == "rotary" and self.head_size % 2
         require(not odd, f"head size {self.head_size} is odd; rotary positions turn pairs: change width or heads")
-        require(0 <= self.attention_every, f"attention_every={self.attention_every}; use 0 for no attention")
-        require(min(self.key_size, self.value_size) >= 1, f"key_ratio={self.key_ratio} or value_ratio={self.value_ratio} leaves no room")
+        require(self.attention_every >= 0, f"attention_every={self.attention_every}; use 0 for no attention")
+        ratios = f"key_ratio={self.key_ratio}, value_ratio={self.value_ratio}"
+        require(
+            min(self.key_size, self.value_size) >= 1, f"{ratios}; they leave a head of size {self.head_size} nothing"
+        )
         require(self.conv_width >= 1, f"conv_width={self.conv_width}; 1 is the current step alone")
         require(0 <= self.dropout < 1, f"dropout={self.dropout}; it is a share in [0, 1)")
         known_pad = self.pad is None or 0 <= self.pad < self.vocabulary

@@ -1,0 +1,20 @@
+"""Training loops: they take a model, a dataset and callbacks, and know no chapter."""
+
+from lib._lazy import exports
+
+__getattr__, __dir__, __all__ = exports(
+    __name__,
+    {
+        "Batches": ".batching",
+        "CheckpointStore": ".checkpoint",
+        "EMA": ".ema",
+        "Evaluation": ".codebook_loss",
+        "Progress": ".language_model",
+        "TrainingConfig": ".language_model",
+        "apply_delay": ".delay",
+        "evaluate": ".language_model",
+        "train": ".language_model",
+        "undo_delay": ".delay",
+        "warmup_cosine": ".optimiser",
+    },
+)
