@@ -21,7 +21,7 @@ def check_member(name: str, archive: str) -> None:
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise BookError(f"archive {archive} has a member outside its folder ({name!r}): do not use it, ask its publisher")
+        raise BookError(f"archive {archive} has a member outside its folder ({name!r}): do not use it")
 
 
 def extract(archive: Path, members: Mapping[str, str], folder: Path) -> None:
@@ -63,7 +63,7 @@ def _write(archive: Path, members: Mapping[str, str], scratch: Path) -> set[str]
                 if item.name in members:
                     source = bundle.extractfile(item) if item.isreg() else None
                     if source is None:
-                        raise BookError(f"archive {archive.name} holds {item.name!r} as a link or device: do not use it")
+                        raise BookError(f"archive {archive.name} holds {item.name!r} as a link or device: refuse it")
                     _copy(source, scratch / members[item.name])
                     found.add(item.name)
         return found

