@@ -19,9 +19,10 @@ from typing import Any
 import yaml
 
 from lib.errors import BookError
-from lib.press import claims, ledger
+from lib.press import claims
 from lib.press.files import write_whole
 from lib.press.paths import Book
+from lib.press.verdicts import VERDICTS, Verdict, short, verdicts
 
 _SUFFIX = ".PAGE"  # stands for .html in the site and .xhtml in the EPUB, see _raw
 _WARNING = re.compile(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE)\b:? .*$", flags=re.MULTILINE)
@@ -33,11 +34,11 @@ _JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; 
 
 def generate(book: Book) -> None:
     """Write `book/_generated/{counts,ledger,data}.md` from the claims, the results on record and the registry."""
-    verdicts = ledger.verdicts(book)
+    claimed = verdicts(book)
     rows = yaml.safe_load((book.root / "data" / "registry.yml").read_text(encoding="utf-8"))
     pages = {
-        "counts.md": counts_page(verdicts),
-        "ledger.md": ledger_page(verdicts),
+        "counts.md": counts_page(claimed),
+        "ledger.md": ledger_page(claimed),
         "data.md": data_page(rows, {chapter.number: chapter.name for chapter in book.chapters()}),
     }
     for name, text in pages.items():
@@ -46,34 +47,34 @@ def generate(book: Book) -> None:
             write_whole(path, text)
 
 
-def counts_page(verdicts: list[ledger.Verdict]) -> str:
+def counts_page(rows: list[Verdict]) -> str:
     """The cover's row: one number for each of the six verdicts, each a link into the filtered ledger."""
-    counts = Counter(row.verdict for row in verdicts)
+    counts = Counter(row.verdict for row in rows)
     items = [
         f'<li><a href="ledger{_SUFFIX}#verdict={_slug(name)}">'
         f'<b class="verdict-{_slug(name)}">{counts[name]}</b> {name}</a></li>'
-        for name in ledger.VERDICTS
+        for name in VERDICTS
     ]
     return _raw('<ul class="counts" aria-label="Claims by verdict">\n' + "\n".join(items) + "\n</ul>")
 
 
-def ledger_page(verdicts: list[ledger.Verdict]) -> str:
+def ledger_page(rows: list[Verdict]) -> str:
     """Every claim in one table, with the form that filters it (`book/_static/ledger.js`; without it, a plain table)."""
-    if not verdicts:
+    if not rows:
         return "No claim is on record yet.\n"
-    chapters = {row.chapter: f"{row.chapter} {row.slug.replace('_', ' ')}" for row in verdicts}
-    kinds = {name: name for name in claims.KINDS if any(row.kind == name for row in verdicts)}
+    chapters = {row.chapter: f"{row.chapter} {row.slug.replace('_', ' ')}" for row in rows}
+    kinds = {name: name for name in claims.KINDS if any(row.kind == name for row in rows)}
     groups = [
-        _boxes("Verdict", "verdict", {_slug(name): _mark(name) for name in ledger.VERDICTS}, verdicts),
-        _boxes("Chapter", "chapter", {key: html.escape(text) for key, text in chapters.items()}, verdicts),
-        _boxes("Kind", "kind", kinds, verdicts),
+        _boxes("Verdict", "verdict", {_slug(name): _mark(name) for name in VERDICTS}, rows),
+        _boxes("Chapter", "chapter", {key: html.escape(text) for key, text in chapters.items()}, rows),
+        _boxes("Kind", "kind", kinds, rows),
     ]
     form = (
         '<form class="ledger-filters" aria-label="Filter the ledger" hidden="hidden">\n' + "\n".join(groups) + "\n"
         '<p class="foot"><button type="reset">Show all</button><span role="status"></span></p>\n</form>'
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Claim", "Reported", "Ours", "Verdict and evidence"))
-    body = "\n".join(_ledger_row(row) for row in verdicts)
+    body = "\n".join(_ledger_row(row) for row in rows)
     table = f'<table class="ledger cards"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
     script = '<script defer="defer" src="../_static/ledger.js"></script>'
     return _only("not epub", form) + _raw(f'<div class="table-scroll">{table}</div>') + _only("not epub", script)
@@ -100,7 +101,7 @@ def data_page(rows: list[dict[str, Any]], chapters: dict[str, str]) -> str:
     return "\n".join(pages)
 
 
-def _ledger_row(row: ledger.Verdict) -> str:
+def _ledger_row(row: Verdict) -> str:
     changed = '<span class="meta">Recorded before the code changed; a new full run is due.</span>' if row.stale else ""
     chapter = f'<a href="../chapters/{row.chapter}_{row.slug}{_SUFFIX}">{html.escape(row.chapter_title)}</a>'
     anchor, verdict = html.escape(row.id, quote=True), _slug(row.verdict)
@@ -130,8 +131,8 @@ def _data_row(row: dict[str, Any], chapters: dict[str, str]) -> str:
     return f'<tr id="data-{row["name"]}"><td>{title}{notes["note"]}</td>{labelled}</tr>'
 
 
-def _boxes(legend: str, name: str, options: dict[str, str], verdicts: list[ledger.Verdict]) -> str:
-    counts = Counter(_slug(getattr(row, name)) for row in verdicts)
+def _boxes(legend: str, name: str, options: dict[str, str], rows: list[Verdict]) -> str:
+    counts = Counter(_slug(getattr(row, name)) for row in rows)
     labels = "".join(
         f'<label><input type="checkbox" name="{name}" value="{value}"/>{text} <span class="n">{counts[value]}</span></label>'
         for value, text in options.items()
@@ -152,9 +153,9 @@ def _value(value: Any) -> str:
         return "–"
     if isinstance(value, (list, dict)) and len(value) > 2:
         items = value.items() if isinstance(value, dict) else enumerate(value, 1)
-        lines = "".join(f"<li>{html.escape(f'{key}: {ledger.short(item)}')}</li>" for key, item in items)
+        lines = "".join(f"<li>{html.escape(f'{key}: {short(item)}')}</li>" for key, item in items)
         return f"<details><summary>{len(value)} values</summary><ul>{lines}</ul></details>"
-    return html.escape(ledger.short(value))
+    return html.escape(short(value))
 
 
 def _size(row: dict[str, Any]) -> str:
@@ -203,6 +204,7 @@ def build(book: Book, epub: bool = False, repository: str | None = None) -> Path
 
 
 def _first_warning(log: str, root: Path) -> str:
+    log = re.sub(r"\x1b\[[0-9;]*m", "", log)  # Jupyter Book colours its output even where nobody sees it
     match = _WARNING.search(log)
     lines = [line for line in log.splitlines() if line.strip()]
     return (match[0] if match else lines[-1] if lines else "it said nothing").replace(f"{root}{os.sep}", "").strip()
