@@ -78,7 +78,11 @@ def morgan_counts(smiles: Iterable[str], radius: int, size: int = BITS) -> np.nd
 
 
 def physchem(smiles: Iterable[str]) -> np.ndarray:
-    """The ten descriptors named in PHYSCHEM_FEATURES, in their own units. Returns [N, 10] float64."""
+    """The ten descriptors named in PHYSCHEM_FEATURES, in their own units. Returns [N, 10] float64.
+
+    "rings" is RDKit's symmetrised smallest set. It depends on the version where rings share many bonds: versions up to
+    2025.09 stopped at 21 rings for a cyclodextrin that later ones give 135 (chapter 04, "Pushing further").
+    """
     from rdkit.Chem import Descriptors, Lipinski, rdMolDescriptors
 
     measures = (
@@ -103,6 +107,11 @@ def standardise(matrix: np.ndarray) -> np.ndarray:
     return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
 
 
+def dense(name: str, features: np.ndarray) -> Representation:
+    """A table of measured features [N, D] as points: z-scored over all rows, Euclidean, dense null models."""
+    return Representation(name, standardise(features), "euclidean", DENSE_NULLS)
+
+
 REPRESENTATIONS = ("bit_r2", "bit_r4", "count_r4", "physchem")
 
 
@@ -118,5 +127,5 @@ def represent(name: str, smiles: Iterable[str]) -> Representation:
     if name == "count_r4":
         return Representation(name, morgan_counts(smiles, radius=4), "generalised_tanimoto", COUNT_NULLS)
     if name == "physchem":
-        return Representation(name, standardise(physchem(smiles)), "euclidean", DENSE_NULLS)
+        return dense(name, physchem(smiles))
     raise BookError(f"unknown representation {name!r}: choose one of {', '.join(REPRESENTATIONS)}")

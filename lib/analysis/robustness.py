@@ -83,6 +83,11 @@ class Robustness:
     nulls: dict[str, np.ndarray]
     thresholds: dict[str, float]
 
+    @property
+    def neutral(self) -> float:
+        """The ratio that the strongest null has against itself: mean / 0.95 quantile, hence below 1."""
+        return float(self.nulls[self.strongest].mean() / self.thresholds[self.strongest])
+
 
 def subsamples(rows: int, size: int, runs: int, seed: int) -> list[np.ndarray]:
     """Row indices of each run: `size` of `rows` without replacement, sorted, from default_rng(seed + run).

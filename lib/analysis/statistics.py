@@ -100,6 +100,16 @@ def order_weights(count: int, level: float) -> np.ndarray:
     return weights
 
 
+def exceedance_bounds(count: int, level: float) -> tuple[float, float]:
+    """How often one more draw exceeds the interpolated quantile of `count` draws: exact bounds (low, high).
+
+    Holds for any continuous distribution, because a fresh draw is equally likely to fall in each of the count + 1 gaps
+    between sorted draws. For 8 draws and level 0.95: from 1/9 to 2/9, not 1/20 (chapter 04, "Measure it").
+    """
+    above = [count - place for place in np.flatnonzero(order_weights(count, level) > 1e-9).tolist()]
+    return min(above) / (count + 1), max(above) / (count + 1)
+
+
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise BookError(f"a confidence level of {level} is not between 0 and 1: 0.95 is usual")

@@ -65,8 +65,11 @@ def test_dense_metrics_are_scipys(metric):
 @pytest.mark.parametrize("metric", list(distances.DISTANCES))
 def test_every_matrix_is_symmetric_with_a_zero_diagonal(metric, bits):
     found = distances.distance_matrix(bits, metric)
-    assert found.shape == (40, 40) and found.dtype == float
-    assert not np.diag(found).any() and np.array_equal(found, found.T) and found.min() >= 0
+    assert found.shape == (40, 40)
+    assert found.dtype == float
+    assert not np.diag(found).any()
+    assert np.array_equal(found, found.T)
+    assert found.min() >= 0
 
 
 @pytest.mark.parametrize("metric", ["jaccard", "generalised_tanimoto"])
@@ -76,7 +79,7 @@ def test_empty_rows_are_equal_to_each_other_and_far_from_the_rest(metric):
 
 
 def test_refusals_name_the_value():
-    with pytest.raises(BookError, match="'manhattan'.*jaccard"):
+    with pytest.raises(BookError, match=r"'manhattan'.*jaccard"):
         distances.distance_matrix(np.eye(3), "manhattan")
     with pytest.raises(BookError, match="-2"):
         distances.generalised_tanimoto(np.array([[1, -2], [0, 1]]))

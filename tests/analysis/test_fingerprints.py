@@ -16,15 +16,19 @@ SMILES = ["CCO", "CC(=O)OCC", "c1ccccc1C=O", "COc1cc(C=O)ccc1O", "CC1=CC[C@@H](C
 @pytest.mark.parametrize("name", fingerprints.REPRESENTATIONS)
 def test_every_representation_brings_its_distance_and_its_nulls(name):
     found = fingerprints.represent(name, SMILES)
-    assert found.name == name and len(found.matrix) == len(SMILES)
-    assert found.metric in DISTANCES and set(found.nulls) <= set(NULLS)
+    assert found.name == name
+    assert len(found.matrix) == len(SMILES)
+    assert found.metric in DISTANCES
+    assert set(found.nulls) <= set(NULLS)
 
 
 @pytest.mark.parametrize("radius", [2, 4])
 def test_bits_are_where_the_counts_are(radius):
     bits, counts = fingerprints.morgan_bits(SMILES, radius), fingerprints.morgan_counts(SMILES, radius)
-    assert bits.shape == (5, 2048) and bits.dtype == bool
-    assert np.array_equal(bits, counts > 0) and counts.max() > 1
+    assert bits.shape == (5, 2048)
+    assert bits.dtype == bool
+    assert np.array_equal(bits, counts > 0)
+    assert counts.max() > 1
 
 
 def test_a_wider_radius_only_adds_environments():
@@ -35,7 +39,8 @@ def test_a_wider_radius_only_adds_environments():
 def test_mirror_images_are_one_point(name):
     left, right, flat = (f"CC1=CC[C{mark}H](CC1)C(C)=C".replace("[CH]", "C") for mark in ("@", "@@", ""))
     rows = fingerprints.represent(name, [left, right, flat, "CCO"]).matrix
-    assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2])
+    assert np.array_equal(rows[0], rows[1])
+    assert np.array_equal(rows[0], rows[2])
     assert not np.array_equal(rows[0], rows[3])
 
 
@@ -51,14 +56,15 @@ def test_physchem_of_ethanol():
 def test_standardised_columns_have_mean_0_and_spread_1_and_a_constant_column_is_0():
     matrix = np.column_stack([np.random.default_rng(0).normal(5, 3, 50), np.full(50, 7.0)])
     found = fingerprints.standardise(matrix)
-    assert found[:, 0].mean() == pytest.approx(0, abs=1e-12) and found[:, 0].std() == pytest.approx(1)
+    assert found[:, 0].mean() == pytest.approx(0, abs=1e-12)
+    assert found[:, 0].std() == pytest.approx(1)
     assert not found[:, 1].any()
 
 
 def test_refusals_name_the_value(capfd):
     with pytest.raises(BookError, match="'C1CC'"):
         fingerprints.represent("bit_r4", ["CCO", "C1CC"])
-    with pytest.raises(BookError, match="'ecfp'.*bit_r2"):
+    with pytest.raises(BookError, match=r"'ecfp'.*bit_r2"):
         fingerprints.represent("ecfp", SMILES)
     with pytest.raises(BookError, match="no molecule"):
         fingerprints.represent("physchem", [])

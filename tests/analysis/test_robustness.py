@@ -61,9 +61,12 @@ def test_the_summary_by_hand():
     low, high = [np.array([0.5, 0.1])] * 4, [np.array([v]) for v in (1.0, 2.0, 1.0, 1.5)]
     found = summarise(Route(observed, {"low": low, "high": high}))
     threshold = 0.15 * 1.5 + 0.85 * 2.0
-    assert found.strongest == "high" and found.thresholds == pytest.approx({"low": 0.5, "high": threshold})
+    assert found.strongest == "high"
+    assert found.thresholds == pytest.approx({"low": 0.5, "high": threshold})
     assert found.ratio == pytest.approx((4 + 2 + 3 + 0) / 4 / threshold)
-    assert found.run_fraction == 3 / 4 and found.feature_run_fraction == 3 / 4
+    assert found.run_fraction == 3 / 4
+    assert found.feature_run_fraction == 3 / 4
+    assert found.neutral == pytest.approx((1 + 2 + 1 + 1.5) / 4 / threshold)
     pooled = np.quantile([4, 1, 2, 3, 2.5], 0.95)
     assert found.feature_ratio == pytest.approx(pooled / np.quantile([1, 2, 1, 1.5], 0.95))
 
@@ -75,15 +78,18 @@ def test_a_null_without_loops_has_no_ratio():
 
 def test_a_ring_is_robust_and_a_blob_is_not():
     seen, unseen = (summarise(audit(cloud, size=80, runs=4).direct) for cloud in (ring(200), blob(200)))
-    assert seen.ratio > 2 and seen.run_fraction == 1.0
-    assert unseen.ratio < 1.2 and unseen.run_fraction < 1.0
+    assert seen.ratio > 2
+    assert seen.run_fraction == 1.0
+    assert unseen.ratio < 1.2
+    assert unseen.run_fraction < 1.0
 
 
 def test_the_permutation_test_tells_a_ring_from_a_blob():
     for cloud, significant in ((ring(80), True), (blob(80), False)):
         observed, maxima = null_maxima(cloud, size=80, draws=19)
         worst = max(permutation_p(observed, values) for values in maxima.values())
-        assert (worst <= 0.05) is significant and all(len(values) == 19 for values in maxima.values())
+        assert (worst <= 0.05) is significant
+        assert all(len(values) == 19 for values in maxima.values())
 
 
 def test_extra_draws_have_seeds_of_their_own():
@@ -105,8 +111,8 @@ def test_any_number_of_workers_gives_the_same_numbers():
     alone, pooled = (audit(cloud, size=30, runs=2, landmarks=10, workers=workers) for workers in (1, 2))
     for first, second in ((alone.direct, pooled.direct), (alone.landmark, pooled.landmark)):
         assert list(first.nulls) == list(second.nulls)
-        left = first.observed + sum(first.nulls.values(), [])
-        right = second.observed + sum(second.nulls.values(), [])
+        left = [*first.observed, *(values for runs in first.nulls.values() for values in runs)]
+        right = [*second.observed, *(values for runs in second.nulls.values() for values in runs)]
         assert all(np.array_equal(one, other) for one, other in zip(left, right, strict=True))
 
 

@@ -10,6 +10,7 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from lib.analysis.statistics import (
     bootstrap_interval,
+    exceedance_bounds,
     fisher_exact,
     mcnemar_exact,
     order_weights,
@@ -33,7 +34,8 @@ def test_wilson_is_scipys(counts, level):
 def test_wilson_holds_the_share_and_mirrors(counts):
     successes, trials = counts
     low, high = wilson_interval(successes, trials)
-    assert 0 <= low <= successes / trials <= high <= 1 and low < high
+    assert 0 <= low <= successes / trials <= high <= 1
+    assert low < high
     assert wilson_interval(trials - successes, trials) == pytest.approx((1 - high, 1 - low), abs=1e-12)
 
 
@@ -49,7 +51,8 @@ def test_permutation_p_counts_and_never_reaches_zero(observed, null):
 
 
 def test_permutation_p_needs_19_draws_for_a_twentieth():
-    assert permutation_p(1.0, np.zeros(18)) > 0.05 and permutation_p(1.0, np.zeros(19)) == 0.05
+    assert permutation_p(1.0, np.zeros(18)) > 0.05
+    assert permutation_p(1.0, np.zeros(19)) == 0.05
 
 
 def test_permutation_p_is_valid_under_the_null():
@@ -85,13 +88,15 @@ def test_bootstrap_takes_any_statistic():
 
 def test_fisher_is_the_tea_taster():
     odds, p = fisher_exact([[3, 1], [1, 3]], alternative="greater")
-    assert odds == 9 and p == pytest.approx(17 / 70)
+    assert odds == 9
+    assert p == pytest.approx(17 / 70)
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_symmetric_and_a_valid_p(first, second):
     p = mcnemar_exact(first, second)
-    assert 0 < p <= 1 and p == pytest.approx(mcnemar_exact(second, first))
+    assert 0 < p <= 1
+    assert p == pytest.approx(mcnemar_exact(second, first))
 
 
 def test_mcnemar_textbook_values():
@@ -108,8 +113,22 @@ def test_the_95th_percentile_of_eight_draws_is_nearly_their_maximum():
 @given(st.lists(FINITE, min_size=1, max_size=50), st.floats(0, 1))
 def test_order_weights_are_numpys_quantile(values, level):
     weights = order_weights(len(values), level)
-    assert weights.sum() == pytest.approx(1) and weights.min() >= 0
+    assert weights.sum() == pytest.approx(1)
+    assert weights.min() >= 0
     assert weights @ np.sort(values) == pytest.approx(np.quantile(values, level), rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "level"), [(8, 0.95), (20, 0.95), (21, 0.95), (199, 0.95)], ids=str)
+def test_exceedance_bounds_hold_the_simulated_share(count, level):
+    """Draws from two very different laws; at 21 draws the quantile is one order statistic and the bounds meet."""
+    low, high = exceedance_bounds(count, level)
+    rng = np.random.default_rng(3)
+    for law in (rng.standard_normal, rng.standard_exponential):
+        draws = law((20_000, count + 1))
+        share = np.mean(draws[:, -1] > np.quantile(draws[:, :-1], level, axis=1))
+        assert low - 0.008 < share < high + 0.008
+    assert count != 8 or (low, high) == (1 / 9, 2 / 9)
+    assert (low == high) is (count == 21)
 
 
 def test_the_tests_tell_a_difference_from_none():
@@ -123,7 +142,7 @@ def test_the_tests_tell_a_difference_from_none():
 
 
 @pytest.mark.parametrize(
-    "call, named",
+    ("call", "named"),
     [
         (lambda: wilson_interval(5, 4), "5 of 4"),
         (lambda: wilson_interval(1, 4, level=95), "95"),
