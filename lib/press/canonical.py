@@ -26,6 +26,9 @@ def canonical(notebook: Any, book: dict[str, str]) -> bytes:
         alt = next((text for text in map(alt_text, cell.outputs) if text), None)
         if alt:
             cell.metadata["mystnb"] = {"image": {"alt": alt}}
+    from nbformat.v4.rwbase import split_lines
+
+    notebook = split_lines(notebook)  # long texts as lists of lines, so that a difference can be read
     return (json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -106,7 +106,7 @@ def notebook(chapter: Chapter) -> list[str]:
     if not chapter.notebook.exists():
         return ["it has no notebook; `make book` builds it"]
     built, text = results.load(chapter.notebook), source.read(chapter)
-    if [(c["id"], c["source"]) for c in built["cells"]] != [(c.id, c.source) for c in text.cells]:
+    if [(c["id"], "".join(c["source"])) for c in built["cells"]] != [(c.id, c.source) for c in text.cells]:
         return [f"{chapter.notebook.name} is not what {chapter.source.name} says; edit the source, then `make book`"]
     problems = []
     for index, cell in enumerate([c for c in built["cells"] if c["cell_type"] == "code"], 1):

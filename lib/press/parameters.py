@@ -15,7 +15,7 @@ from lib.press.paths import PROFILES
 def declared(cell: str) -> dict[str, tuple[Any, Any]]:
     """Name -> (type, default) for the typed assignments of a parameters cell."""
     namespace: dict[str, Any] = {}
-    exec(compile(ast.parse(cell), "<parameters>", "exec"), namespace)  # our own cell: typed constants
+    exec(compile(cell, "<parameters>", "exec", dont_inherit=True), namespace)  # our own cell: typed constants
     return {name: (kind, namespace[name]) for name, kind in namespace.get("__annotations__", {}).items()}
 
 

@@ -13,11 +13,12 @@ from lib.errors import BookError
 from lib.press import results, verdicts
 from lib.press.paths import Chapter
 
-_TIE = re.compile(r"([^\s<>(\[|*]+|not yet run|waits for a full run|[a-z]+(?: [a-z]+)*)<!--= *(\S+?)(?: +(:\S+))? *-->")
+WAITING = "not yet run"
+_PHRASES = "|".join([WAITING, *sorted(verdicts.VERDICTS, key=len, reverse=True)])
+_TIE = re.compile(rf"({_PHRASES}|[^\s<>(\[|*]+)<!--= *(\S+?)(?: +(:\S+))? *-->")
 _FENCE = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
 _MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]+`|\]\([^)]*\)", flags=re.DOTALL)
 _DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\d*<!--=)(?![\w.])")
-WAITING = "not yet run"
 
 
 def rewrite(text: str, chapter: Chapter) -> str:

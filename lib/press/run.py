@@ -60,7 +60,7 @@ def finish() -> None:
     if run.profile == "full":
         document["provenance"] = provenance(run.chapter, time.time() - _started)
     results.save(run.chapter.book.runs / f"{run.chapter.number}.{run.profile}.json", document)
-    print(f"{len(run.values)} values and {len(run.series)} figures recorded")
+    print(f"recorded: {len(run.values)} values, {len(run.series)} figures")
 
 
 def _refuse_undeclared(chapter: Chapter) -> None:
@@ -173,6 +173,6 @@ def _in_process(chapter: Chapter, profile: str, given: dict[str, Any]) -> None:
     cells = source.code_cells(source.read(chapter))
     for index, cell in enumerate(cells, 1):
         log.info("cell %d of %d", index, len(cells))
-        exec(compile(cell.source, f"<chapter {chapter.number}, cell {index}>", "exec"), namespace)
+        exec(compile(cell.source, f"<chapter {chapter.number}, cell {index}>", "exec", dont_inherit=True), namespace)
         if "parameters" in source.tags(cell):
             namespace.update(given)
