@@ -118,7 +118,8 @@ class HybridDecoder(nn.Module):
         span = span_of(tokens.shape[0], tokens.shape[2], lengths, tokens.device)
         x, _ = self.hidden(tokens[:, :, : span.time], span, None, self.read_text(text, text_lengths))
         logits = self.by_codebook(span.pad(self.heads(x)))
-        return F.pad(logits, (0, 0, 0, tokens.shape[2] - span.time))
+        trimmed = tokens.shape[2] - span.time
+        return F.pad(logits, (0, 0, 0, trimmed)) if trimmed else logits
 
     def prefill(
         self, tokens: Tensor, text: Tensor | None = None, text_lengths: Tensor | None = None

@@ -83,7 +83,7 @@ class HybridConfig:
         require(self.width % self.heads == 0, f"width={self.width} does not divide into heads={self.heads}; change one")
         require(self.heads % self.kv_heads == 0, f"kv_heads={self.kv_heads} must divide heads={self.heads}")
         odd = self.positions == "rotary" and self.head_size % 2
-        require(not odd, f"head size {self.head_size} is odd; rotary positions turn pairs: change width or heads")
+        require(not odd, f"heads={self.heads} makes heads of {self.head_size}; rotary positions need an even size")
         require(self.attention_every >= 0, f"attention_every={self.attention_every}; use 0 for no attention")
         ratios = f"key_ratio={self.key_ratio}, value_ratio={self.value_ratio}"
         require(
@@ -93,8 +93,8 @@ class HybridConfig:
         require(0 <= self.dropout < 1, f"dropout={self.dropout}; it is a share in [0, 1)")
         known_pad = self.pad is None or 0 <= self.pad < self.vocabulary
         require(known_pad, f"pad={self.pad} is no token; use one of 0..{self.vocabulary - 1}, or None")
-        outside = [layer for layer in self.cross_attention if not 1 <= layer <= self.layers]
-        require(not outside, f"cross_attention names layers {outside}; layers run from 1 to {self.layers}")
+        inside = all(1 <= layer <= self.layers for layer in self.cross_attention)
+        require(inside, f"cross_attention={self.cross_attention}; layers run from 1 to {self.layers}")
         fits = (self.text_width > 0) == bool(self.cross_attention)
         require(fits, f"text_width={self.text_width} with cross_attention={self.cross_attention}; give both or neither")
 

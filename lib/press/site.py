@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,23 @@ def counts_page(rows: list[Verdict]) -> str:
         f'<b class="verdict-{_slug(name)}">{counts[name]}</b> {name}</a></li>'
         for name in VERDICTS
     ]
-    return _raw('<ul class="counts" aria-label="Claims by verdict">\n' + "\n".join(items) + "\n</ul>")
+    chapters = {row.chapter: row for row in rows}.values()
+    links = ", ".join(
+        f'<a href="../chapters/{row.chapter}_{row.slug}{_SUFFIX}">{html.escape(row.chapter_title)}</a>' for row in chapters
+    )
+    total = f'<p class="counts-total">{len(rows)} claims so far, of {len(chapters)} chapter{"s" * (len(chapters) != 1)}: {links}.</p>'
+    return _raw('<ul class="counts" aria-label="Claims by verdict">\n' + "\n".join(items) + "\n</ul>\n" + total)
 
 
 def ledger_page(rows: list[Verdict]) -> str:
     """Every claim in one table, with the form that filters it (`book/_static/ledger.js`; without it, a plain table)."""
     if not rows:
         return "No claim is on record yet.\n"
-    chapters = {row.chapter: f"{row.chapter} {row.slug.replace('_', ' ')}" for row in rows}
+    chapters = {row.chapter: _chapter_name(row) for row in rows}
     kinds = {name: name for name in claims.KINDS if any(row.kind == name for row in rows)}
     groups = [
         _boxes("Verdict", "verdict", {_slug(name): _mark(name) for name in VERDICTS}, rows),
-        _boxes("Chapter", "chapter", {key: html.escape(text) for key, text in chapters.items()}, rows),
+        _boxes("Chapter", "chapter", chapters, rows),
         _boxes("Kind", "kind", kinds, rows),
     ]
     form = (
@@ -91,7 +97,7 @@ def data_page(rows: list[dict[str, Any]], chapters: dict[str, str]) -> str:
         "Fetched for full runs": [row for row in used if row["tier"] != "ships"],
         "Registered, not used by a chapter yet": [row for row in rows if row not in used],
     }
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Data set", "Licence", "Size", "Where from", "Used in"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Data set", "Licence", "Size", "Where from", "Chapter"))
     pages = []
     for title, part in parts.items():
         if part:
@@ -103,13 +109,13 @@ def data_page(rows: list[dict[str, Any]], chapters: dict[str, str]) -> str:
 
 def _ledger_row(row: Verdict) -> str:
     changed = '<span class="meta">Recorded before the code changed; a new full run is due.</span>' if row.stale else ""
-    chapter = f'<a href="../chapters/{row.chapter}_{row.slug}{_SUFFIX}">{html.escape(row.chapter_title)}</a>'
     anchor, verdict = html.escape(row.id, quote=True), _slug(row.verdict)
+    chapter = f'<a href="../chapters/{row.chapter}_{row.slug}{_SUFFIX}#claim-{anchor}">{_chapter_name(row)}</a>'
     return (
         f'<tr id="claim-{anchor}" data-verdict="{verdict}" data-chapter="{row.chapter}" data-kind="{row.kind}">'
         f'<td>{html.escape(row.claim)}<span class="meta">{chapter} · {row.kind}</span></td>'
-        f'<td class="value" data-label="Reported">{_value(row.reported)}</td>'
-        f'<td class="value" data-label="Ours">{_value(row.value)}</td>'
+        f'<td class="value" data-label="Reported">{_value(row.reported, str)}</td>'
+        f'<td class="value" data-label="Ours">{_value(row.value, short)}</td>'
         f'<td>{_mark(row.verdict)}<span class="meta">{html.escape(row.evidence)}</span>{changed}</td></tr>'
     )
 
@@ -122,12 +128,12 @@ def _data_row(row: dict[str, Any], chapters: dict[str, str]) -> str:
         where = f'<a href="{html.escape(row["address"], quote=True)}">{html.escape(_host(row["address"]))}</a>'
     else:
         where = f"package {html.escape(row['package'])}" if "package" in row else html.escape(row["path"])
-    here = [number for number in row["chapters"] if number in chapters]
-    links = ", ".join(f'<a href="../chapters/{chapters[number]}{_SUFFIX}">{number}</a>' for number in here)
-    cells = {"Licence": licence + notes["licence_note"], "Size": size, "Where from": where, "Used in": links}
-    labelled = "".join(
-        f'<td data-label="{label}">{text}</td>' for label, text in cells.items() if text or label != "Size"
+    links = ", ".join(
+        f'<a href="../chapters/{chapters[number]}{_SUFFIX}">{number}</a>' if number in chapters else number
+        for number in row["chapters"]
     )
+    cells = {"Licence": licence + notes["licence_note"], "Size": size, "Where from": where, "Chapter": links}
+    labelled = "".join(f'<td data-label="{label}">{text}</td>' for label, text in cells.items())
     return f'<tr id="data-{row["name"]}"><td>{title}{notes["note"]}</td>{labelled}</tr>'
 
 
@@ -137,7 +143,7 @@ def _boxes(legend: str, name: str, options: dict[str, str], rows: list[Verdict])
         f'<label><input type="checkbox" name="{name}" value="{value}"/>{text} <span class="n">{counts[value]}</span></label>'
         for value, text in options.items()
     )
-    return f"<fieldset><legend>{legend}</legend>{labels}</fieldset>"
+    return f'<fieldset><legend>{legend}</legend><div class="options">{labels}</div></fieldset>'
 
 
 def _mark(verdict: str) -> str:
@@ -148,14 +154,19 @@ def _slug(text: str) -> str:
     return text.replace(" ", "-")
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, write: Callable[[Any], str]) -> str:
+    """A value in a cell of the ledger; `write` is str for what was reported (digit for digit) and short for ours."""
     if value is None:
         return "–"
-    if isinstance(value, (list, dict)) and len(value) > 2:
+    if isinstance(value, (list, dict)):
         items = value.items() if isinstance(value, dict) else enumerate(value, 1)
-        lines = "".join(f"<li>{html.escape(f'{key}: {short(item)}')}</li>" for key, item in items)
+        lines = "".join(f"<li>{html.escape(f'{key}: {write(item)}')}</li>" for key, item in items)
         return f"<details><summary>{len(value)} values</summary><ul>{lines}</ul></details>"
-    return html.escape(short(value))
+    return f"{value:,}" if type(value) is int else html.escape(write(value))
+
+
+def _chapter_name(row: Verdict) -> str:
+    return f"{row.chapter} {row.slug.replace('_', ' ')}"
 
 
 def _size(row: dict[str, Any]) -> str:

@@ -13,9 +13,18 @@ from tests.press.conftest import edit
 pytestmark = pytest.mark.slow
 
 
+_made: dict[str, bytes] = {}  # the files of the one build that the tests of this module share
+
+
 @pytest.fixture
 def built(tiny):
-    build.build(tiny)
+    if not _made:
+        build.build(tiny)
+        files = tiny.source, tiny.notebook, tiny.results("teach")
+        _made.update({str(path.relative_to(tiny.book.root)): path.read_bytes() for path in files})
+    for name, content in _made.items():
+        (tiny.book.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (tiny.book.root / name).write_bytes(content)
     return tiny
 
 
@@ -123,14 +132,13 @@ def test_a_full_run_goes_on_record_with_its_provenance(tiny):
     assert "since then changed: lib/analysis/tiny.py" in full_runs.describe(tiny)
 
 
-def test_plain_papermill_with_a_wrong_parameter_ends_with_one_line(tiny):
-    build.build(tiny)
+def test_plain_papermill_with_a_wrong_parameter_ends_with_one_line(built):
     papermill = [
         sys.executable,
         "-m",
         "papermill",
-        str(tiny.notebook),
-        str(tiny.book.root / "out.ipynb"),
+        str(built.notebook),
+        str(built.book.root / "out.ipynb"),
         "--no-progress-bar",
     ]
     for given, line in [
@@ -140,6 +148,6 @@ def test_plain_papermill_with_a_wrong_parameter_ends_with_one_line(tiny):
             "BookError: parameter 'count' of chapter 01 is 'many', a str; give a value of type int",
         ),
     ]:
-        done = subprocess.run(papermill + given, capture_output=True, text=True, cwd=tiny.book.root, check=False)
+        done = subprocess.run(papermill + given, capture_output=True, text=True, cwd=built.book.root, check=False)
         assert done.returncode != 0
         assert done.stderr.strip().splitlines()[-1] == line

@@ -1,4 +1,4 @@
-"""The gated delta rule as it is written on paper: one step at a time. Every other implementation is held against this."""
+"""The gated delta rule as it is written on paper: one step at a time. The other implementations are held against it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def naive_gated_delta_rule(
 ) -> tuple[Tensor, Tensor]:
     """Run the recurrence (README equation 1) with a loop over time; autograd supplies the gradients.
 
-    q, k [B, T, H, K]; v [B, T, H, V]; g, beta [B, T, H]; initial_state [B, H, K, V]; all of one dtype.
+    q, k [B, T, H, K]; v [B, T, H, V]; g, beta [B, T, H]; initial_state [B, H, K, V]; all of one dtype; T >= 1.
     Returns o [B, T, H, V] and the final state [B, H, K, V].
 
     The sequences are unbound before the loop: indexing `q[:, t]` inside it would make the backward pass fill
@@ -27,6 +27,4 @@ def naive_gated_delta_rule(
         kept = state - write[..., :, None] * held[..., None, :]
         state = g_t.exp()[..., None, None] * kept + write[..., :, None] * v_t[..., None, :]
         outputs.append(scale * torch.einsum("bhk,bhkv->bhv", q_t, state))
-    if not outputs:
-        return torch.empty_like(v), state
     return torch.stack(outputs, dim=1), state
