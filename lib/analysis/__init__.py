@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = exports(
         "draw_null": ".nulls",
         "audit": ".robustness",
         "null_maxima": ".robustness",
+        "redrawn_ratios": ".robustness",
         "subsamples": ".robustness",
         "summarise": ".robustness",
         "bootstrap_interval": ".statistics",

@@ -230,3 +230,22 @@ def null_maxima(
         log.info("%s: %d of %d tables for the permutation test", representation.name, number, len(tasks))
     parts = np.split(np.array(maxima[1:]), len(representation.nulls))
     return float(maxima[0]), dict(zip(representation.nulls, parts, strict=True))
+
+
+def redrawn_ratios(
+    observed: float, maxima: dict[str, np.ndarray], generator: np.random.Generator, repeats: int = 1000, draws: int = 8
+) -> np.ndarray:
+    """The ratio again and again, each time with `draws` fresh null tables per model taken from a larger pool.
+
+    observed: the numerator, a mean of largest persistences. maxima: {null: [pool]} as `null_maxima` returns them, all
+    made from one subsample. Returns [repeats]: how much the ratio owes to the luck of its few null tables
+    (chapter 04, "Pushing further"). Raises BookError when a pool is smaller than `draws`.
+    """
+    smallest = min(len(pool) for pool in maxima.values())
+    if smallest < draws:
+        raise BookError(f"a pool of {smallest} null tables cannot be drawn from {draws} at a time: make a larger pool")
+    ratios = np.empty(repeats)
+    for repeat in range(repeats):
+        chosen = [generator.choice(pool, draws, replace=False) for pool in maxima.values()]
+        ratios[repeat] = observed / max(np.quantile(values, LEVEL) for values in chosen)
+    return ratios

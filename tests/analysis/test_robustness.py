@@ -10,7 +10,7 @@ from lib.analysis.distances import distance_matrix
 from lib.analysis.fingerprints import DENSE_NULLS, Representation
 from lib.analysis.homology import farthest_points, persistence
 from lib.analysis.nulls import draw_null
-from lib.analysis.robustness import Route, Task, measure_all
+from lib.analysis.robustness import Route, Task, measure_all, redrawn_ratios
 from lib.analysis.statistics import permutation_p
 from lib.errors import BookError
 
@@ -98,6 +98,17 @@ def test_extra_draws_have_seeds_of_their_own():
     sample = cloud.matrix[subsamples(60, 40, 1, seed=3)[0]]
     expected = persistence(distance_matrix(draw_null("gaussian", sample, 3 + 2_000_000 + 1), "euclidean"))[0]
     assert maxima["gaussian"][1] == expected
+
+
+def test_redrawn_ratios_spread_with_the_pool_and_not_without():
+    rng = np.random.default_rng(0)
+    pool = {"wide": rng.uniform(1, 2, 40), "low": rng.uniform(0.1, 0.2, 40)}
+    found = redrawn_ratios(3.0, pool, rng, repeats=200)
+    assert 3.0 / 2 < found.min() < found.max() < 3.0
+    whole = redrawn_ratios(3.0, {"wide": pool["wide"]}, rng, repeats=5, draws=40)
+    np.testing.assert_allclose(whole, 3.0 / np.quantile(pool["wide"], 0.95))
+    with pytest.raises(BookError, match="pool of 4 .* 8"):
+        redrawn_ratios(1.0, {"few": np.ones(4)}, rng)
 
 
 def test_landmarks_are_optional_and_never_more_than_the_points():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu
 
@@ -21,8 +21,10 @@ from lib.errors import BookError
 
 COUNTS = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 FINITE = st.floats(-1e6, 1e6)
+UNHURRIED = settings(deadline=None)  # the clock of a busy machine is no property
 
 
+@UNHURRIED
 @given(COUNTS, st.floats(0.5, 0.999))
 def test_wilson_is_scipys(counts, level):
     successes, trials = counts
@@ -30,6 +32,7 @@ def test_wilson_is_scipys(counts, level):
     assert wilson_interval(successes, trials, level) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
+@UNHURRIED
 @given(COUNTS)
 def test_wilson_holds_the_share_and_mirrors(counts):
     successes, trials = counts
@@ -43,6 +46,7 @@ def test_wilson_textbook_value():
     assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
 
 
+@UNHURRIED
 @given(FINITE, st.lists(FINITE, min_size=1, max_size=60))
 def test_permutation_p_counts_and_never_reaches_zero(observed, null):
     found = permutation_p(observed, null)
@@ -71,6 +75,7 @@ def test_bootstrap_covers_the_mean_about_as_often_as_it_says():
     assert 0.82 <= hits / 200 <= 0.96
 
 
+@UNHURRIED
 @given(st.lists(FINITE, min_size=2, max_size=30), FINITE)
 def test_bootstrap_moves_with_the_data(values, shift):
     base = np.array(values)
@@ -92,6 +97,7 @@ def test_fisher_is_the_tea_taster():
     assert p == pytest.approx(17 / 70)
 
 
+@UNHURRIED
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_symmetric_and_a_valid_p(first, second):
     p = mcnemar_exact(first, second)
@@ -110,6 +116,7 @@ def test_the_95th_percentile_of_eight_draws_is_nearly_their_maximum():
     np.testing.assert_allclose(weights, [0, 0, 0, 0, 0, 0, 0.35, 0.65], atol=1e-12)
 
 
+@UNHURRIED
 @given(st.lists(FINITE, min_size=1, max_size=50), st.floats(0, 1))
 def test_order_weights_are_numpys_quantile(values, level):
     weights = order_weights(len(values), level)
