@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +12,14 @@ from lib.press.paths import Chapter
 
 @dataclass
 class Run:
-    """What a chapter has recorded since its guard line."""
+    """What a chapter has recorded since its guard line, and what the code, the data and the commit were then."""
 
     chapter: Chapter
     profile: str
     parameters: dict[str, Any]
+    digest_parts: dict[str, str] = field(default_factory=dict)
+    commit: str = "unknown"
+    started: float = field(default_factory=time.time)
     values: dict[str, Any] = field(default_factory=dict)
     series: dict[str, Any] = field(default_factory=dict)
 

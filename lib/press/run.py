@@ -19,8 +19,6 @@ from lib.errors import BookError
 from lib.press import current, digest, parameters, results, source
 from lib.press.paths import Book, Chapter
 
-_started = time.time()
-
 
 def check_parameters(number: str, namespace: dict[str, Any] | None = None) -> None:
     """The guard below the parameters: begins the run of chapter `number`.
@@ -28,14 +26,14 @@ def check_parameters(number: str, namespace: dict[str, Any] | None = None) -> No
     Raises BookError, one line, for an injected name that the chapter does not declare or a value of the wrong type.
     `namespace` holds the parameters; by default it is the caller's.
     """
-    global _started
     names = sys._getframe(1).f_globals if namespace is None else namespace
     declared = dict(names.get("__annotations__", {}))
     given = {name: names[name] for name in set(declared) | parameters.injected(list(names.get("In", [])))}
     parameters.check(number, declared, given)
     chapter = Book.current().chapter(number)
-    current.begin(current.Run(chapter, given["profile"], {name: given[name] for name in declared}))
-    _started = time.time()
+    profile, values = given["profile"], {name: given[name] for name in declared}
+    parts = digest.result_parts(chapter, profile)
+    current.begin(current.Run(chapter, profile, values, parts, commit(chapter.book.root)))
 
 
 def finish() -> None:
@@ -47,18 +45,17 @@ def finish() -> None:
     if not run.values:
         raise BookError(f"chapter {run.chapter.number} recorded nothing; a chapter that measures nothing is no chapter")
     _refuse_undeclared(run.chapter)
-    parts = digest.result_parts(run.chapter, run.profile)
     document = {
         "chapter": run.chapter.number,
         "profile": run.profile,
         "parameters": results.plain(run.parameters, "parameters"),
-        "digest": digest.combine(parts),
-        "digest_parts": parts,
+        "digest": digest.combine(run.digest_parts),
+        "digest_parts": run.digest_parts,
         "values": run.values,
         "series": run.series,
     }
     if run.profile == "full":
-        document["provenance"] = provenance(run.chapter, time.time() - _started)
+        document["provenance"] = provenance(run)
     results.save(run.chapter.book.runs / f"{run.chapter.number}.{run.profile}.json", document)
     print(f"recorded: {len(run.values)} values, {len(run.series)} figures")
 
@@ -74,13 +71,11 @@ def _refuse_undeclared(chapter: Chapter) -> None:
         )
 
 
-def provenance(chapter: Chapter, seconds: float) -> dict[str, Any]:
-    """Machine, date, commit, wall time and installed versions of a full run."""
+def provenance(run: current.Run) -> dict[str, Any]:
+    """Machine, date, commit at the start, wall time and installed versions of a run."""
     from importlib import metadata
 
-    names = [
-        part.removeprefix("package ") for part in digest.result_parts(chapter, "full") if part.startswith("package ")
-    ]
+    names = [part.removeprefix("package ") for part in run.digest_parts if part.startswith("package ")]
     versions = {}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -88,8 +83,8 @@ def provenance(chapter: Chapter, seconds: float) -> dict[str, Any]:
     return {
         "machine": machine(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit(chapter.book.root),
-        "minutes": round(seconds / 60, 1),
+        "commit": run.commit,
+        "minutes": round((time.time() - run.started) / 60, 1),
         "python": platform.python_version(),
         "versions": versions,
     }

@@ -51,17 +51,17 @@ def generate(book: Book) -> None:
 def counts_page(rows: list[Verdict]) -> str:
     """The cover's row: one number for each of the six verdicts, each a link into the filtered ledger."""
     counts = Counter(row.verdict for row in rows)
-    items = [
+    items = "\n".join(
         f'<li><a href="ledger{_SUFFIX}#verdict={_slug(name)}">'
         f'<b class="verdict-{_slug(name)}">{counts[name]}</b> {name}</a></li>'
         for name in VERDICTS
-    ]
-    chapters = {row.chapter: row for row in rows}.values()
-    links = ", ".join(
-        f'<a href="../chapters/{row.chapter}_{row.slug}{_SUFFIX}">{html.escape(row.chapter_title)}</a>' for row in chapters
     )
-    total = f'<p class="counts-total">{len(rows)} claims so far, of {len(chapters)} chapter{"s" * (len(chapters) != 1)}: {links}.</p>'
-    return _raw('<ul class="counts" aria-label="Claims by verdict">\n' + "\n".join(items) + "\n</ul>\n" + total)
+    chapters = {row.chapter: row for row in rows}.values()
+    links = ", ".join(f'<a href="{_page(row)}">{html.escape(row.chapter_title)}</a>' for row in chapters)
+    total = f"{len(rows)} claims so far, of {len(chapters)} chapter{'s' * (len(chapters) != 1)}: {links}."
+    return _raw(
+        f'<ul class="counts" aria-label="Claims by verdict">\n{items}\n</ul>\n<p class="counts-total">{total}</p>'
+    )
 
 
 def ledger_page(rows: list[Verdict]) -> str:
@@ -110,7 +110,7 @@ def data_page(rows: list[dict[str, Any]], chapters: dict[str, str]) -> str:
 def _ledger_row(row: Verdict) -> str:
     changed = '<span class="meta">Recorded before the code changed; a new full run is due.</span>' if row.stale else ""
     anchor, verdict = html.escape(row.id, quote=True), _slug(row.verdict)
-    chapter = f'<a href="../chapters/{row.chapter}_{row.slug}{_SUFFIX}#claim-{anchor}">{_chapter_name(row)}</a>'
+    chapter = f'<a href="{_page(row)}#claim-{anchor}">{_chapter_name(row)}</a>'
     return (
         f'<tr id="claim-{anchor}" data-verdict="{verdict}" data-chapter="{row.chapter}" data-kind="{row.kind}">'
         f'<td>{html.escape(row.claim)}<span class="meta">{chapter} · {row.kind}</span></td>'
@@ -140,7 +140,8 @@ def _data_row(row: dict[str, Any], chapters: dict[str, str]) -> str:
 def _boxes(legend: str, name: str, options: dict[str, str], rows: list[Verdict]) -> str:
     counts = Counter(_slug(getattr(row, name)) for row in rows)
     labels = "".join(
-        f'<label><input type="checkbox" name="{name}" value="{value}"/>{text} <span class="n">{counts[value]}</span></label>'
+        f'<label><input type="checkbox" name="{name}" value="{value}"/>{text}'
+        f' <span class="n">{counts[value]}</span></label>'
         for value, text in options.items()
     )
     return f'<fieldset><legend>{legend}</legend><div class="options">{labels}</div></fieldset>'
@@ -169,9 +170,14 @@ def _chapter_name(row: Verdict) -> str:
     return f"{row.chapter} {row.slug.replace('_', ' ')}"
 
 
+def _page(row: Verdict) -> str:
+    return f"../chapters/{row.chapter}_{row.slug}{_SUFFIX}"
+
+
 def _size(row: dict[str, Any]) -> str:
     total = row.get("bytes") or sum(part["bytes"] for part in row.get("files", []))
-    return "" if not total else f"{total / 1e6:.1f} MB" if total >= 1e5 else f"{max(total / 1e3, 0.1):.1f} kB"
+    unit, scale = ("GB", 1e9) if total >= 1e9 else ("MB", 1e6) if total >= 1e5 else ("kB", 1e3)
+    return f"{total / scale:.1f} {unit}" if total else ""
 
 
 def _host(address: str) -> str:
@@ -227,14 +233,15 @@ def _configuration(book: Book, epub: bool, repository: str | None) -> Path:
     if not epub and not repository:
         return original
     settings = yaml.safe_load(original.read_text(encoding="utf-8"))
-    if epub:  # readers of an EPUB run no scripts: formulas become MathML
-        settings["sphinx"]["local_extensions"] = {"mathml": str(book.root / "book" / "_ext")}
-        settings["sphinx"]["config"]["extensions"].append("mathml")
-        settings["sphinx"]["config"]["html_math_renderer"] = "mathml"
+    sphinx = settings["sphinx"]["config"]
+    if epub:  # its readers run no scripts and bring their own fonts
+        settings["sphinx"]["local_extensions"] = {"epub_parts": str(book.root / "book" / "_ext")}
+        sphinx["extensions"].append("epub_parts")
+        sphinx |= {"html_math_renderer": "mathml", "html_static_path": ["book/_epub"], "html_css_files": []}
     else:
         settings["repository"] = {"url": repository, "branch": "main", "path_to_book": ""}
         settings["launch_buttons"]["colab_url"] = "https://colab.research.google.com"
-        settings["sphinx"]["config"]["html_theme_options"] |= {"use_repository_button": True, "use_issues_button": True}
+        sphinx["html_theme_options"] |= {"use_repository_button": True, "use_issues_button": True}
     derived = book.root / "_build" / ("config.epub.yml" if epub else "config.repository.yml")
     write_whole(derived, yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
     return derived

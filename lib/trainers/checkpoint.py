@@ -61,19 +61,22 @@ class CheckpointStore:
         tensors: dict[str, Tensor] = {}
         body = {"format": FORMAT, "step": step, "tree": pack(tree, "tree", tensors)}
         name = f"step-{step:08d}"
-        unfinished: list[Path] = []
+        partial_tensors, partial_record = (self.folder / f".partial-{name}{kind}" for kind in (".safetensors", ".json"))
+        unfinished = [partial_tensors, partial_record]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            unfinished.append(self.folder / f".partial-{name}.safetensors")
-            self.write_tensors(tensors, unfinished[0])
-            fsync(unfinished[0])
-            digest = sha256_of(unfinished[0])
+            self.write_tensors(tensors, partial_tensors)
+            fsync(partial_tensors)
+            digest = sha256_of(partial_tensors)
             body["tensors"] = {"file": f"{name}-{digest[:12]}.safetensors", "sha256": digest}
-            os.replace(unfinished[0], self.folder / body["tensors"]["file"])
-            unfinished.append(self.folder / f".partial-{name}.json")
-            unfinished[1].write_text(json.dumps({"sha256": digest_of(body), "body": body}, indent=1), encoding="utf-8")
-            fsync(unfinished[1])
-            os.replace(unfinished[1], self.folder / f"{name}.json")
+            whole_tensors = self.folder / body["tensors"]["file"]
+            if not whole_tensors.exists():  # else an earlier save of this step may name it
+                unfinished.append(whole_tensors)
+            os.replace(partial_tensors, whole_tensors)
+            partial_record.write_text(json.dumps({"sha256": digest_of(body), "body": body}, indent=1), encoding="utf-8")
+            fsync(partial_record)
+            os.replace(partial_record, self.folder / f"{name}.json")
+            unfinished.clear()
             fsync(self.folder)
         except Exception as error:  # the tensor writer has error types of its own, and each must leave no litter
             for path in unfinished:

@@ -95,7 +95,8 @@ class TrainingConfig:
 class Progress:
     """Where a run stands: what callbacks are given, and what `train` returns.
 
-    history: one mapping per record, of kind "train" (loss, nll, lr, grad_norm, tokens) or "eval" (weights, evaluation).
+    history: one mapping per record, of kind "train" (loss, nll, lr, grad_norm, tokens) or "eval" (weights, and the
+        fields of an Evaluation). A checkpoint keeps it.
     averages: the averages of weights by name; "ema" is the config's.
     """
 
@@ -203,7 +204,8 @@ def evaluate_all(
     for name in ("live", *run.averages):
         with nullcontext() if name == "live" else run.averages[name].applied(run.model):
             score = evaluate(run.model, validation, config, devices=devices)
-        records.append({"kind": "eval", "step": run.step, "weights": name, **asdict(score)})
+        figures = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(score).items()}
+        records.append({"kind": "eval", "step": run.step, "weights": name, **figures})
         log.info("step %d: %s weights have nll %.4f (smoothed %.4f)", run.step, name, score.nll, score.smoothed)
     return records
 

@@ -107,7 +107,7 @@ def test_redrawn_ratios_spread_with_the_pool_and_not_without():
     assert 3.0 / 2 < found.min() < found.max() < 3.0
     whole = redrawn_ratios(3.0, {"wide": pool["wide"]}, rng, repeats=5, draws=40)
     np.testing.assert_allclose(whole, 3.0 / np.quantile(pool["wide"], 0.95))
-    with pytest.raises(BookError, match="pool of 4 .* 8"):
+    with pytest.raises(BookError, match=r"pool of 4 .* 8"):
         redrawn_ratios(1.0, {"few": np.ones(4)}, rng)
 
 

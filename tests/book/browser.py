@@ -1,6 +1,6 @@
 """A headless Chromium for tests, driven over the DevTools protocol, and a command that photographs every page.
 
-    python -m tests.book.browser _build/html --out FOLDER      every page, 1440 and 390 pixels, light and dark
+`python -m tests.book.browser _build/html --out FOLDER` takes each page at 1440 and 390 pixels, light and dark.
 """
 
 from __future__ import annotations
