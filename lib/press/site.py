@@ -26,7 +26,7 @@ from lib.press.paths import Book
 from lib.press.verdicts import VERDICTS, Verdict, short, verdicts
 
 _SUFFIX = ".PAGE"  # stands for .html in the site and .xhtml in the EPUB, see _raw
-_WARNING = re.compile(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE)\b:? .*$", flags=re.MULTILINE)
+_WARNING = re.compile(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE): .*$|^\w+ error\b.*:\n.*$", flags=re.MULTILINE)
 _JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
@@ -157,12 +157,12 @@ def _slug(text: str) -> str:
 
 def _value(value: Any, write: Callable[[Any], str]) -> str:
     """A value in a cell of the ledger; `write` is str for what was reported (digit for digit) and short for ours."""
-    if value is None:
-        return "–"
+    if value is None or isinstance(value, bool):
+        return "–" if value is None else short(value)
     if isinstance(value, (list, dict)):
         items = value.items() if isinstance(value, dict) else enumerate(value, 1)
         lines = "".join(f"<li>{html.escape(f'{key}: {write(item)}')}</li>" for key, item in items)
-        return f"<details><summary>{len(value)} values</summary><ul>{lines}</ul></details>"
+        return f"<details><summary>{len(value)} value{'s' * (len(value) != 1)}</summary><ul>{lines}</ul></details>"
     return f"{value:,}" if type(value) is int else html.escape(write(value))
 
 
@@ -223,8 +223,8 @@ def build(book: Book, epub: bool = False, repository: str | None = None) -> Path
 def _first_warning(log: str, root: Path) -> str:
     log = re.sub(r"\x1b\[[0-9;]*m", "", log)  # Jupyter Book colours its output even where nobody sees it
     match = _WARNING.search(log)
-    lines = [line for line in log.splitlines() if line.strip()]
-    return (match[0] if match else lines[-1] if lines else "it said nothing").replace(f"{root}{os.sep}", "").strip()
+    first = match[0] if match else next(iter(log.strip().splitlines()[-1:]), "it said nothing")
+    return " ".join(first.replace(f"{root}{os.sep}", "").split())
 
 
 def _configuration(book: Book, epub: bool, repository: str | None) -> Path:
@@ -239,9 +239,13 @@ def _configuration(book: Book, epub: bool, repository: str | None) -> Path:
         sphinx["extensions"].append("epub_parts")
         sphinx |= {"html_math_renderer": "mathml", "html_static_path": ["book/_epub"], "html_css_files": []}
     else:
-        settings["repository"] = {"url": repository, "branch": "main", "path_to_book": ""}
-        settings["launch_buttons"]["colab_url"] = "https://colab.research.google.com"
-        sphinx["html_theme_options"] |= {"use_repository_button": True, "use_issues_button": True}
+        sphinx["html_theme_options"] |= {
+            "repository_url": repository,
+            "repository_branch": "main",
+            "use_repository_button": True,
+            "use_issues_button": True,
+            "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+        }
     derived = book.root / "_build" / ("config.epub.yml" if epub else "config.repository.yml")
     write_whole(derived, yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
     return derived

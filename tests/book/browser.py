@@ -107,13 +107,18 @@ class Browser:
         elif event == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.log.console.append(params["entry"]["text"])
 
-    def open(self, url: str, width: int = 1440, height: int = 900, theme: str = "light") -> Log:
-        """Load a page in a new tab, wait until fonts, pictures and formulas are there, return its log."""
+    def open(self, url: str, width: int = 1440, theme: str = "light", scripts: bool = True) -> Log:
+        """Load a page in a new tab, wait until fonts, pictures and formulas are there, return its log.
+
+        width: of the window in pixels; below 600 it acts as a phone. theme: what the reader's system prefers, light or
+        dark. scripts: False for a reader who has switched them off.
+        """
         self._new_tab()
-        self._size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **self._size)
         wishes = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}
         self.call("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in wishes.items()])
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url=url)
         self.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
         self.evaluate(
