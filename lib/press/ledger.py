@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 from typing import Any
 
 from lib.errors import BookError
-from lib.press import current, full_runs, results
+from lib.press import claims, current, full_runs, results
 from lib.press.verdicts import Verdict, chapter_verdicts, short
 
 
@@ -46,6 +47,15 @@ def full(key: str | None = None) -> Any:
     on_record = results.load(current.get().chapter.results("full"))
     values = {name: row["value"] for name, row in on_record["values"].items()} if on_record else {}
     return values if key is None else values.get(key)
+
+
+def reported(claim: str) -> Any:
+    """What the post reports in one of the running chapter's claims; raises BookError for an id that it lacks."""
+    by_id = {row.id: row.reported for row in claims.read(current.get().chapter)}
+    if claim not in by_id:
+        near = difflib.get_close_matches(claim, by_id, n=3)
+        raise BookError(f"there is no claim {claim!r}; near it: {', '.join(near) or 'none'}")
+    return by_id[claim]
 
 
 def full_run() -> Line:

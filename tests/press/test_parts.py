@@ -78,6 +78,13 @@ def test_records_are_refused_by_name(tiny):
         ledger.record("c", 5, setting="post", interval=(1, 2))
 
 
+def test_reported_numbers_are_read_by_claim(tiny):
+    _begin(tiny)
+    assert ledger.reported("tiny.twice") == 42
+    with pytest.raises(BookError, match=r"no claim 'tiny\.twcie'; near it: tiny\.twice"):
+        ledger.reported("tiny.twcie")
+
+
 def test_a_run_that_recorded_nothing_writes_nothing(tiny):
     _begin(tiny)
     with pytest.raises(BookError, match="recorded nothing"):
