@@ -8,7 +8,10 @@ __getattr__, __dir__, __all__ = exports(
         "DecoderState": ".hybrid",
         "HybridConfig": ".hybrid_config",
         "HybridDecoder": ".hybrid",
+        "OdorMap": ".odor_map",
+        "OdorMapConfig": ".odor_map",
         "matched_transformer": ".transformer",
+        "molecule_graphs": ".molecule_graph",
         "post_transformer": ".transformer",
     },
 )

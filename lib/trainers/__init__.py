@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = exports(
         "TrainingConfig": ".language_model",
         "apply_delay": ".delay",
         "evaluate": ".language_model",
+        "odor_map": ".odor_map",
+        "stratified_split": ".stratification",
         "train": ".language_model",
         "undo_delay": ".delay",
         "warmup_cosine": ".optimiser",
