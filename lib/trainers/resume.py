@@ -98,4 +98,5 @@ def random_state(device: torch.device) -> Tensor:
 
 def set_random_state(state: Tensor, device: torch.device) -> None:
     """Continue torch's generator of a device from `random_state`."""
-    torch.cuda.set_rng_state(state.cpu(), device) if device.type == "cuda" else torch.set_rng_state(state.cpu())
+    state = state.cpu().clone()  # torch crashes on a state that is a view into a larger tensor
+    torch.cuda.set_rng_state(state, device) if device.type == "cuda" else torch.set_rng_state(state)
