@@ -1,11 +1,13 @@
-"""What the EPUB needs beyond the site: formulas as MathML, and no style sheet that is written too late to go in.
+"""What the EPUB needs beyond the site: formulas as MathML, HTML that is also XML, no style sheet that comes too late.
 
-Readers of an EPUB show MathML by themselves and run no scripts. docutils translates the LaTeX; a formula beyond its
-reach stops the build with the place and the formula.
+Readers of an EPUB show MathML by themselves, run no scripts, and refuse a page that is not well-formed XML. docutils
+translates the LaTeX; a formula beyond its reach stops the build with the place and the formula.
 """
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
 
 from docutils import nodes
@@ -14,12 +16,22 @@ from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 from sphinx.writers.html5 import HTML5Translator
 
+_VOID = re.compile(r"<(br|hr|img|input|col|wbr|source)\b((?:[^>\"']|\"[^\"]*\"|'[^']*')*?)\s*/?>", re.IGNORECASE)
+_HTML_NAME = re.compile(r"&(?!(?:lt|gt|amp|quot|apos);)[A-Za-z]\w*;")  # names that HTML knows and XML does not
+
 
 def _mathml(node: nodes.Element, block: bool) -> str:
     try:
-        return latex2mathml.tex2mathml(node.astext(), as_block=block)
+        text = latex2mathml.tex2mathml(node.astext(), as_block=block)
     except (ValueError, SyntaxError) as error:
         raise SphinxError(f"ERROR: {node.source}: no MathML for {node.astext()!r}: {error}") from None
+    return well_formed(text)
+
+
+def well_formed(text: str) -> str:
+    """HTML with its void elements closed and its named characters written out, as XML wants them."""
+    text = _VOID.sub(r"<\1\2/>", text)
+    return _HTML_NAME.sub(lambda name: html.unescape(name[0]), text)
 
 
 def _visit_inline(self: HTML5Translator, node: nodes.Element) -> None:
@@ -32,6 +44,12 @@ def _visit_block(self: HTML5Translator, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def _close_raw_html(app: Sphinx, tree: nodes.document, page: str) -> None:
+    """Outputs of cells and HTML in the text come as browsers like it."""
+    for node in tree.findall(nodes.raw):
+        node.children = [nodes.Text(well_formed(node.astext()))]
+
+
 def _drop_late_style(
     app: Sphinx, page: str, template: str, context: dict[str, Any], tree: nodes.document | None
 ) -> None:
@@ -41,7 +59,8 @@ def _drop_late_style(
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Offer the renderer `mathml` to Sphinx (`html_math_renderer`) and trim the pages' style sheets."""
+    """Offer the renderer `mathml` to Sphinx (`html_math_renderer`) and mend what the EPUB cannot hold."""
     app.add_html_math_renderer("mathml", (_visit_inline, None), (_visit_block, None))
+    app.connect("doctree-resolved", _close_raw_html)
     app.connect("html-page-context", _drop_late_style)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

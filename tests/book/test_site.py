@@ -8,6 +8,7 @@ import zipfile
 from collections import Counter
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
@@ -242,14 +243,19 @@ def test_epub_is_well_formed_and_complete(book_copy: Book, tmp_path: Path) -> No
                     assert (document.parent / address.split("#")[0]).is_file(), f"{document.name} misses {address}"
 
 
-def formula(latex: str) -> str:
-    """A formula as the EPUB shows it."""
+def epub_parts() -> ModuleType:
+    """The Sphinx extension of the EPUB, which is no part of `lib`."""
     found = spec_from_file_location("epub_parts", ROOT / "book" / "_ext" / "epub_parts.py")
     assert found is not None
     assert found.loader is not None
     module = module_from_spec(found)
     found.loader.exec_module(module)
-    return module._mathml(nodes.math_block(latex, latex), block=True)
+    return module
+
+
+def formula(latex: str) -> str:
+    """A formula as the EPUB shows it."""
+    return epub_parts()._mathml(nodes.math_block(latex, latex), block=True)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +265,21 @@ def formula(latex: str) -> str:
 def test_formulas_of_the_epub_are_mathml(latex: str, tag: str) -> None:
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(formula(latex)).iter()}
     assert {"math", tag} <= tags
+
+
+@pytest.mark.parametrize(
+    ("text", "xml"),
+    [
+        ("a<br>b", "a<br/>b"),
+        ("a<br />b", "a<br/>b"),
+        ("<img alt=\"1 > 0\" src='a.png'>", "<img alt=\"1 > 0\" src='a.png'/>"),
+        ("<col><colgroup></colgroup>", "<col/><colgroup></colgroup>"),
+        ("a&nbsp;b &lt; c &times; d &#39;", "a\xa0b &lt; c × d &#39;"),
+    ],
+)
+def test_html_of_the_epub_is_xml(text: str, xml: str) -> None:
+    assert epub_parts().well_formed(text) == xml
+    ElementTree.fromstring(f"<p>{xml}</p>")
 
 
 def test_a_formula_beyond_mathml_is_named() -> None:
