@@ -63,6 +63,13 @@ def test_the_generator_decides():
     assert not np.array_equal(splits[0], splits[2])
 
 
+def test_rows_are_visited_in_a_drawn_order():
+    """With one label for all, the first 60 % visited are learnt from: in file order none of them would be held out."""
+    _, held_out = stratified_split(np.ones((50, 1), dtype=bool), generator=np.random.default_rng(0))
+    assert len(held_out) == 10
+    assert held_out.min() < 29
+
+
 @pytest.mark.parametrize(
     ("labels", "shares"),
     [
