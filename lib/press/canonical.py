@@ -22,7 +22,7 @@ def canonical(notebook: Any, book: dict[str, str]) -> bytes:
             continue
         count += 1
         cell.execution_count = count
-        cell.outputs = [clean(output) for output in cell.outputs]
+        cell.outputs = merged([clean(output) for output in cell.outputs])
         alt = next((text for text in map(alt_text, cell.outputs) if text), None)
         if alt:
             cell.metadata["mystnb"] = {"image": {"alt": alt}}
@@ -39,6 +39,17 @@ def clean(output: Any) -> Any:
     if "metadata" in output:
         output["metadata"] = {}
     return output
+
+
+def merged(outputs: list[Any]) -> list[Any]:
+    """Neighbouring pieces of one stream as one output: how a text is cut depends on timing."""
+    kept: list[Any] = []
+    for output in outputs:
+        if kept and output["output_type"] == "stream" == kept[-1]["output_type"] and output["name"] == kept[-1]["name"]:
+            kept[-1]["text"] += output["text"]
+        else:
+            kept.append(output)
+    return kept
 
 
 def alt_text(output: Any) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lib.errors import BookError
 from lib.press import claims, current, full_runs, results
-from lib.press.verdicts import Verdict, chapter_verdicts, short
+from lib.press.verdicts import Verdict, chapter_verdicts, verbatim
 
 
 def record(
@@ -93,7 +93,7 @@ class Table:
 
 def _html_row(row: Verdict) -> str:
     style = "verdict verdict-" + row.verdict.replace(" ", "-")
-    reported = "" if row.reported is None else short(row.reported)
+    reported = "" if row.reported is None else verbatim(row.reported)
     return (
         f'<tr id="claim-{html.escape(row.id)}"><td>{html.escape(row.claim)}</td><td>{html.escape(reported)}</td>'
         f'<td class="{style}">{row.verdict}</td><td>{html.escape(row.evidence)}</td></tr>'

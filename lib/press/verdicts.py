@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,13 +127,24 @@ def _evidence(claim: claims.Claim, row: dict[str, Any], profile: str, outcome: s
 
 def short(value: Any) -> str:
     """A value as a reader wants it: few digits, long lists cut in the middle."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return {True: "yes", False: "no", None: "none"}.get(value, value) if not isinstance(value, str) else value
+    return _told(value, lambda x: f"{x:.3g}" if abs(x) < 1000 else f"{x:,.0f}")
+
+
+def verbatim(value: Any) -> str:
+    """A reported value digit for digit, long lists cut in the middle."""
+    return _told(value, str)
+
+
+def _told(value: Any, of_float: Callable[[float], str]) -> str:
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, str):
+        return value
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return of_float(value)
     if isinstance(value, dict):
-        return "; ".join(f"{key} {short(item)}" for key, item in value.items())
-    shown = [short(item) for item in value]
+        return "; ".join(f"{key} {_told(item, of_float)}" for key, item in value.items())
+    shown = [_told(item, of_float) for item in value]
     return "[" + ", ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]]) + "]"

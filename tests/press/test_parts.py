@@ -11,6 +11,7 @@ import pytest
 from lib.errors import BookError
 from lib.press import current, figures, ledger, parameters, results, run, spread
 from lib.press.__main__ import main
+from lib.press.canonical import merged
 from lib.press.files import write_whole
 
 
@@ -192,3 +193,11 @@ def test_bad_input_is_one_line_and_exit_code_two(tiny, capsys, arguments, named)
     captured = capsys.readouterr()
     assert named in captured.err
     assert captured.err.strip().count("\n") == 0
+
+
+def test_a_text_that_arrived_in_pieces_is_one_output():
+    def stream(name, text):
+        return {"output_type": "stream", "name": name, "text": text}
+
+    pieces = [stream("stdout", "a\n"), stream("stdout", "b\n"), stream("stderr", "c"), stream("stdout", "d")]
+    assert merged(pieces) == [stream("stdout", "a\nb\n"), stream("stderr", "c"), stream("stdout", "d")]

@@ -127,3 +127,10 @@ def test_a_wrong_row_is_refused_by_name(tiny, old, new, named):
     with pytest.raises(BookError, match=r"data/claims/01\.yml") as caught:
         claims.read(tiny)
     assert named in str(caught.value)
+
+
+def test_ours_in_few_digits_the_post_digit_for_digit():
+    value = {"a": 2.4445, "b": [1, 1234567, None], "c": 12345.6}
+    assert verdicts.short(value) == "a 2.44; b [1, 1,234,567, none]; c 12,346"
+    assert verdicts.verbatim(value) == "a 2.4445; b [1, 1,234,567, none]; c 12345.6"
+    assert verdicts.short(list(range(20))) == "[0, 1, 2, 3, ..., 18, 19]"
