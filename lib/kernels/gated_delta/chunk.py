@@ -7,8 +7,6 @@ fit a cache. R stands for B * H, N for the chunks of a stretch, C for the steps 
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -30,7 +28,7 @@ def chunk_gated_delta_rule(
     initial_state: Tensor,
     chunk_size: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
-    """Run the recurrence chunk by chunk (README equations 3 to 7), with gradients of all inputs, once differentiable.
+    """Run the recurrence chunk by chunk (README equations 4 to 11), with gradients of all inputs, once differentiable.
 
     q, k [B, T, H, K]; v [B, T, H, V]; g, beta [B, T, H]; initial_state [B, H, K, V]; all float32 or all float64.
     chunk_size: steps per chunk; any length T >= 1 is filled up to a multiple of it with steps that change nothing.
@@ -48,13 +46,14 @@ class _Chunked(torch.autograd.Function):
     def forward(ctx, q, k, v, g, beta, initial_state, scale, size):
         o = torch.empty(v.shape, dtype=v.dtype, device=v.device)
         state, saved, stretch = initial_state.flatten(0, 1), [], _stretch(q, v, size)
+        keep = any(ctx.needs_input_grad)
         for start in range(0, q.shape[1], stretch):
             inputs = [x[:, start : start + stretch] for x in (q, k, v, g, beta)]
             o_part, state, kept = _forward_stretch(*inputs, state, scale, size)
             o[:, start : start + stretch] = o_part
-            saved.append(kept)
+            saved += kept if keep else ()
         ctx.scale, ctx.size = scale, size
-        ctx.save_for_backward(q, k, v, g, beta, *itertools.chain.from_iterable(saved))
+        ctx.save_for_backward(q, k, v, g, beta, *saved)
         return o, state.view_as(initial_state).clone()
 
     @staticmethod

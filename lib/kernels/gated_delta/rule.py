@@ -59,14 +59,15 @@ def gated_delta_rule(
         initial_state = q.new_zeros(q.shape[0], q.shape[2], q.shape[3], v.shape[3], dtype=state_dtype)
     if v.numel() == 0:
         return v.clone(), initial_state.clone()
-    working = q.dtype if chosen == "triton" else state_dtype
+    dtype = q.dtype
+    working = dtype if chosen == "triton" else state_dtype
     module = importlib.import_module(f"lib.kernels.gated_delta.{chosen}")
     run = getattr(module, f"{chosen}_gated_delta_rule")
     with torch.autocast(device_type=q.device.type, enabled=False):
         q, k, v = (x.to(working) for x in (q, k, v))
         g, beta = (x.to(state_dtype) for x in (g, beta))
         o, final_state = run(q, k, v, g, beta, float(scale), initial_state)
-    return o, final_state
+    return o.to(dtype), final_state
 
 
 def explain_gated_delta_rule(
