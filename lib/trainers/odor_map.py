@@ -260,6 +260,7 @@ def save(trained: TrainedMap, path: Path | str, dtype: torch.dtype = torch.float
         save_file(tensors, partial, metadata={"odor_map": json.dumps(record)})
         with partial.open("rb") as file:
             os.fsync(file.fileno())
+        os.chmod(partial, 0o644)  # safetensors keeps its files from others
         os.replace(partial, path)
     except Exception as error:  # the tensor writer has error types of its own, and each must leave no litter
         partial.unlink(missing_ok=True)

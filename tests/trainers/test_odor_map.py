@@ -218,6 +218,7 @@ def test_recipes_that_make_no_training_are_refused(wrong):
 
 def test_a_saved_map_comes_back(tmp_path, graphs, trained):
     path = odor_map.save(trained, tmp_path / "map.safetensors")
+    assert path.stat().st_mode & 0o777 == 0o644
     back = odor_map.load(path)
     assert np.array_equal(odor_map.embed(back.model, graphs), odor_map.embed(trained.model, graphs))
     assert (back.model.config, back.recipe, back.history) == (trained.model.config, trained.recipe, trained.history)
