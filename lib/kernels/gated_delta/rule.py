@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -63,7 +64,7 @@ def gated_delta_rule(
     working = dtype if chosen == "triton" else state_dtype
     module = importlib.import_module(f"lib.kernels.gated_delta.{chosen}")
     run = getattr(module, f"{chosen}_gated_delta_rule")
-    with torch.autocast(device_type=q.device.type, enabled=False):
+    with _no_autocast(q.device.type):
         q, k, v = (x.to(working) for x in (q, k, v))
         g, beta = (x.to(state_dtype) for x in (g, beta))
         o, final_state = run(q, k, v, g, beta, float(scale), initial_state)
@@ -124,6 +125,13 @@ def refusal(name: str, q: Tensor, v: Tensor) -> str | None:
     if name == "chunk" and device == "mps":
         return "it sums decays in float64, which mps does not have"
     return None
+
+
+def _no_autocast(device: str) -> contextlib.AbstractContextManager:
+    """Autocast would run the products with the state in half precision."""
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device_type=device, enabled=False)
+    return contextlib.nullcontext()
 
 
 def state_dtype_of(q: Tensor) -> torch.dtype:

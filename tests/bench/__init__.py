@@ -1,0 +1,1 @@
+"""Measured ratios against their bars: `python -m tests.bench`, or `--only G1,G2`."""
