@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.press import site
+from lib.press import pages, site
 from lib.press.paths import Book
 from lib.press.verdicts import VERDICTS, Verdict
 
@@ -29,7 +29,7 @@ ROW = Verdict(
 
 
 def test_counts_name_all_six_verdicts_and_the_chapters() -> None:
-    page = site.counts_page([ROW, replace(ROW, id="b", verdict="fails"), replace(ROW, id="c", verdict="fails")])
+    page = pages.counts_page([ROW, replace(ROW, id="b", verdict="fails"), replace(ROW, id="c", verdict="fails")])
     for name, count in zip(VERDICTS, (1, 0, 2, 0, 0, 0), strict=True):
         assert f">{count}</b> {name}</a>" in page
     assert "3 claims so far, of 1 chapter: " in page
@@ -37,7 +37,7 @@ def test_counts_name_all_six_verdicts_and_the_chapters() -> None:
 
 
 def test_links_fit_the_site_and_the_epub() -> None:
-    page = site.counts_page([ROW])
+    page = pages.counts_page([ROW])
     web, epub = page.split("{only} epub")
     assert 'href="ledger.html#verdict=holds"' in web
     assert 'href="ledger.xhtml#verdict=holds"' in epub
@@ -45,7 +45,7 @@ def test_links_fit_the_site_and_the_epub() -> None:
 
 
 def test_text_cannot_break_out_of_the_ledger() -> None:
-    page = site.ledger_page([ROW])
+    page = pages.ledger_page([ROW])
     assert "&lt;b&gt;above&lt;/b&gt;" in page
     assert "Ours: 2.41 &amp; no more." in page
 
@@ -64,24 +64,24 @@ def test_text_cannot_break_out_of_the_ledger() -> None:
     ids=str,
 )
 def test_reported_values_are_shown_as_reported(reported: object, cell: str) -> None:
-    assert cell in site.ledger_page([replace(ROW, reported=reported)])
+    assert cell in pages.ledger_page([replace(ROW, reported=reported)])
 
 
 def test_a_stale_run_says_so() -> None:
     text = "Recorded before the code changed"
-    assert text in site.ledger_page([replace(ROW, stale=True)])
-    assert text not in site.ledger_page([ROW])
+    assert text in pages.ledger_page([replace(ROW, stale=True)])
+    assert text not in pages.ledger_page([ROW])
 
 
 def test_boxes_count_each_choice_and_offer_only_kinds_that_occur() -> None:
-    page = site.ledger_page([ROW, replace(ROW, id="b", kind="reasoning")])
+    page = pages.ledger_page([ROW, replace(ROW, id="b", kind="reasoning")])
     assert 'value="magnitude"/>magnitude <span class="n">1</span>' in page
     assert 'value="reasoning"' in page
     assert 'value="protocol"' not in page
 
 
 def test_an_empty_ledger_says_so() -> None:
-    assert site.ledger_page([]) == "No claim is on record yet.\n"
+    assert pages.ledger_page([]) == "No claim is on record yet.\n"
 
 
 DATA = {
@@ -102,7 +102,7 @@ def test_data_page_groups_rows_by_tier_and_use() -> None:
     ships = {"name": "own", "title": "Own", "tier": "ships", "form": "bundled", "path": "data/bundled/own.csv"}
     ships |= {"licence": "MIT", "chapters": ["04"]}
     later = DATA | {"name": "later", "chapters": ["09"]}
-    page = site.data_page([DATA, ships, later], {"04": "04_odor_topology"})
+    page = pages.data_page([DATA, ships, later], {"04": "04_odor_topology"})
     first, second, third = page.split("## ")[1:]
     assert first.startswith("Ships with the book")
     assert "data/bundled/own.csv" in first
@@ -125,7 +125,7 @@ def test_data_page_groups_rows_by_tier_and_use() -> None:
     ids=str,
 )
 def test_sizes_are_readable(row: dict, size: str) -> None:
-    assert site._size(row) == size
+    assert pages._size(row) == size
 
 
 @pytest.mark.parametrize(
@@ -136,20 +136,20 @@ def test_sizes_are_readable(row: dict, size: str) -> None:
     ],
 )
 def test_addresses_are_named_in_few_words(address: str, host: str) -> None:
-    assert site._host(address) == host
+    assert pages._host(address) == host
 
 
 def test_an_untouched_page_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "registry.yml").write_text("[]")
-    monkeypatch.setattr(site, "verdicts", lambda book: [ROW])
-    site.generate(Book(tmp_path))
+    monkeypatch.setattr(pages, "verdicts", lambda book: [ROW])
+    pages.generate(Book(tmp_path))
     page = tmp_path / "book" / "_generated" / "ledger.md"
     before = page.stat().st_mtime_ns, page.stat().st_ino
-    site.generate(Book(tmp_path))
+    pages.generate(Book(tmp_path))
     assert (page.stat().st_mtime_ns, page.stat().st_ino) == before
-    monkeypatch.setattr(site, "verdicts", lambda book: [replace(ROW, verdict="fails")])
-    site.generate(Book(tmp_path))
+    monkeypatch.setattr(pages, "verdicts", lambda book: [replace(ROW, verdict="fails")])
+    pages.generate(Book(tmp_path))
     assert 'data-verdict="fails"' in page.read_text(encoding="utf-8")
 
 
