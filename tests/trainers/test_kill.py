@@ -19,5 +19,5 @@ def test_killed_runs_end_where_they_would_have():
     assert done.returncode == 0, done.stdout + done.stderr
     kills = [int(n) for n in re.findall(r"run \d+: (\d+) kills", done.stdout)]
     assert len(kills) == 2
-    assert sum(kills) >= 1
+    assert min(kills) >= 1
     assert done.stdout.splitlines()[-1].endswith("0 different")
