@@ -16,7 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; bad input prints one line and gives exit code 2."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("papermill").setLevel(logging.WARNING)
+    for noisy in ("papermill", "traitlets"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         return options.command(Book.current(), options)
     except BookError as error:
