@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 
 
-def exports(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
+def exports(
+    package: str, names: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     """Give a package its lazy public names (PEP 562).
 
     Use it as `__getattr__, __dir__, __all__ = exports(__name__, {"public_name": ".module"})`.
