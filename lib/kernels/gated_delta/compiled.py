@@ -35,7 +35,7 @@ def why_not() -> str | None:
 def compiled_gated_delta_rule(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, scale: float, initial_state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Run the recurrence (README equation 2) in C, with gradients of all inputs (equation 12), once differentiable.
+    """Run the recurrence (README equation 2) in C, with gradients of all inputs (equation 13), once differentiable.
 
     q, k [B, T, H, K]; v [B, T, H, V]; g, beta [B, T, H]; initial_state [B, H, K, V]; all float32 or all float64,
     on a CPU. Returns o [B, T, H, V] and the final state [B, H, K, V].

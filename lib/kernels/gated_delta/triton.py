@@ -36,7 +36,7 @@ def why_not(q: Tensor, v: Tensor) -> str | None:
 def triton_gated_delta_rule(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, scale: float, initial_state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Run the recurrence chunk by chunk (README equations 4 to 11), with gradients of all inputs, once differentiable.
+    """Run the recurrence chunk by chunk (README equations 4 to 12), with gradients of all inputs, once differentiable.
 
     q, k [B, T, H, K]; v [B, T, H, V], float32 or bfloat16; g, beta [B, T, H] and initial_state [B, H, K, V], float32.
     Returns o [B, T, H, V] in the dtype of q and the final state [B, H, K, V] in float32.
