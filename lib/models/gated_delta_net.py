@@ -27,9 +27,10 @@ class DeltaState:
 
 
 def unit(x: Tensor) -> Tensor:
-    """x [..., K] divided by its length over the last axis, in float32; the dtype of x comes back."""
-    exact = x if x.dtype == torch.float64 else x.float()
-    return (exact * torch.rsqrt(exact.square().sum(-1, keepdim=True) + UNIT_EPS)).to(x.dtype)
+    """x [..., K] divided by its length over the last axis, in float32 at least; the dtype of x comes back."""
+    if x.dtype in (torch.float32, torch.float64):
+        return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + UNIT_EPS)
+    return unit(x.float()).to(x.dtype)
 
 
 def short_convolution(x: Tensor, weight: Tensor, window: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -66,27 +67,28 @@ class GatedDeltaNet(nn.Module):
         self.beta_top = 2.0 if config.negative_eigenvalues else 1.0
         self.query_scale, self.impl = config.query_scale, config.impl
         keys, values = self.heads * self.key_size, self.heads * self.value_size
-        self.q_proj = Linear(config.width, keys, bias=False)
-        self.k_proj = Linear(config.width, keys, bias=False)
-        self.v_proj = Linear(config.width, values, bias=False)
+        self.streams = [keys, keys, values]
+        self.qkv_proj = Linear(config.width, sum(self.streams), bias=False)
+        self.qkv_conv = nn.Parameter(torch.zeros(sum(self.streams), 1, config.conv_width))
         self.gate_proj = Linear(config.width, values, bias=False)
         self.a_proj = Linear(config.width, self.heads, bias=False)
         self.b_proj = Linear(config.width, self.heads, bias=False)
         self.o_proj = Linear(values, config.width, bias=False)
-        self.q_conv = nn.Parameter(torch.zeros(keys, 1, config.conv_width))
-        self.k_conv = nn.Parameter(torch.zeros(keys, 1, config.conv_width))
-        self.v_conv = nn.Parameter(torch.zeros(values, 1, config.conv_width))
         self.A_log = nn.Parameter(torch.zeros(self.heads))
         self.dt_bias = nn.Parameter(torch.zeros(self.heads))
         self.o_norm = RMSNorm(self.value_size, config.norm_eps)
 
     def initialise(self, generator: torch.Generator, residual_scale: float) -> None:
-        """Xavier-uniform maps and filters, A ~ U(0, 16), dt log-uniform in [1e-3, 0.1] (SOURCES 5.1)."""
-        for projection in (self.q_proj, self.k_proj, self.v_proj, self.gate_proj, self.a_proj, self.b_proj):
+        """Xavier-uniform maps and filters, A ~ U(0, 16), dt log-uniform in [1e-3, 0.1] (SOURCES 5.1).
+
+        Queries, keys and values lie in one map and one filter, and are drawn as three.
+        """
+        for joint in (self.qkv_proj.weight, self.qkv_conv):
+            for weight in joint.detach().split(self.streams):
+                fill_xavier(weight, generator)
+        for projection in (self.gate_proj, self.a_proj, self.b_proj):
             fill_xavier(projection.weight, generator)
         fill_xavier(self.o_proj.weight, generator, residual_scale)
-        for weight in (self.q_conv, self.k_conv, self.v_conv):
-            fill_xavier(weight, generator)
         if self.A_log.is_meta:
             return
         with torch.no_grad():
@@ -96,13 +98,13 @@ class GatedDeltaNet(nn.Module):
 
     def forward(self, x: Tensor, span: Span, state: DeltaState | None) -> tuple[Tensor, DeltaState]:
         """x [N, d] packed by span; state: what came before, or None. Returns y [N, d] and the state after."""
-        streams = torch.cat((self.q_proj(x), self.k_proj(x), self.v_proj(x)), dim=-1)
-        filters = torch.cat((self.q_conv, self.k_conv, self.v_conv))
-        streams, window = short_convolution(span.pad(streams), filters, None if state is None else state.window)
-        q, k, v = F.silu(streams).split([self.q_conv.shape[0], self.k_conv.shape[0], self.v_conv.shape[0]], dim=-1)
-        q, k = (unit(part.unflatten(-1, (self.heads, self.key_size))) for part in (q, k))
+        before = None if state is None else state.window
+        qkv, window = short_convolution(span.pad(self.qkv_proj(x)), self.qkv_conv, before)
+        keys, values = 2 * self.heads * self.key_size, self.heads * self.value_size
+        qk, v = F.silu(qkv).split([keys, values], dim=-1)
+        q, k = unit(qk.unflatten(-1, (2 * self.heads, self.key_size))).split(self.heads, dim=-2)
         v = v.unflatten(-1, (self.heads, self.value_size))
-        g = -self.A_log.exp() * F.softplus(self.a_proj(x).to(self.dt_bias.dtype) + self.dt_bias)
+        g = -self.A_log.exp() * F.softplus(self.a_proj(x) + self.dt_bias)
         beta = self.beta_top * self.b_proj(x).to(self.dt_bias.dtype).sigmoid()
         o, matrix = gated_delta_rule(
             q,

@@ -46,7 +46,7 @@ class Linear(nn.Linear):
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * weight over the last axis, in float32 whatever comes in."""
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis, in the precision of the weight whatever comes in."""
 
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
@@ -56,8 +56,9 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., size] -> [..., size] in the dtype of x."""
-        exact = x if x.dtype == torch.float64 else x.float()
-        return F.rms_norm(exact, (self.size,), self.weight.to(exact.dtype), self.eps).to(x.dtype)
+        if x.dtype == self.weight.dtype:
+            return F.rms_norm(x, (self.size,), self.weight, self.eps)
+        return F.rms_norm(x.float(), (self.size,), self.weight, self.eps).to(x.dtype)
 
 
 class FeedForward(nn.Module):

@@ -8,8 +8,10 @@ here between the steps. `python -m tests.bench.g6_hybrid` prints the peak memory
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,6 @@ from lib.models import HybridConfig, HybridDecoder
 from lib.trainers.batching import collate
 from lib.trainers.codebook_loss import loss_sums
 from lib.trainers.optimiser import adamw
-from tests.bench.g4_memory import peak_bytes
 from tests.bench.measure import Row, interleaved, must_agree, peak_memory
 
 FRAMES, CONTEXT, PAD = 600, 1024, 1024
@@ -142,6 +143,15 @@ def rows() -> Iterator[Row]:
     yield Row("G6", "peak memory of a process that trains", used, "GB", 1.2, at_least=False)
     yield from decode_rows()
     yield padding_row()
+
+
+def peak_bytes() -> int:
+    """Peak resident memory of this program. On Linux from /proc: getrusage also counts the parent before the exec."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
 
 
 def main() -> None:

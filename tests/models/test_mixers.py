@@ -20,17 +20,18 @@ def released_recurrence(mixer: GatedDeltaNet, x: torch.Tensor, negative: bool, s
     """SOURCES 5.1 as written, for one sequence x [T, d]: S in R^{V x K}, standard writes, plain loops."""
     heads, keys, values = mixer.heads, mixer.key_size, mixer.value_size
 
-    def stream(projection, weight):
-        z = projection(x)
+    def stream(number):
+        z = x @ mixer.qkv_proj.weight.split(mixer.streams)[number].t()
+        weight = mixer.qkv_conv.split(mixer.streams)[number]
         rows = []
         for t in range(len(z)):
             taps = [z[t - 3 + j] * weight[:, 0, j] if t - 3 + j >= 0 else 0 * z[0] for j in range(4)]
             rows.append(F.silu(sum(taps)))
         return torch.stack(rows)
 
-    q = stream(mixer.q_proj, mixer.q_conv).view(-1, heads, keys)
-    k = stream(mixer.k_proj, mixer.k_conv).view(-1, heads, keys)
-    v = stream(mixer.v_proj, mixer.v_conv).view(-1, heads, values)
+    q = stream(0).view(-1, heads, keys)
+    k = stream(1).view(-1, heads, keys)
+    v = stream(2).view(-1, heads, values)
     q, k = (y / (y.pow(2).sum(-1, keepdim=True) + 1e-6).sqrt() for y in (q, k))
     alpha = torch.exp(-mixer.A_log.exp() * torch.log1p(torch.exp(mixer.a_proj(x) + mixer.dt_bias)))
     beta = (2 if negative else 1) / (1 + torch.exp(-mixer.b_proj(x)))
