@@ -85,19 +85,25 @@ def test_explain_says_what_is_picked_and_what_is_not(monkeypatch):
         explain("attention")
 
 
-def test_without_a_compiler_auto_takes_chunks_and_says_so(monkeypatch):
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """A machine whose CC names nothing."""
     monkeypatch.setenv("CC", "no-such-compiler")
-    native.load.cache_clear()
-    try:
-        choice = explain(gated_delta_rule, **arguments())
-        assert choice.impl == "chunk"
-        assert "no C compiler: 'no-such-compiler' is not on the PATH" in choice.refused["compiled"]
-        with pytest.raises(BookError, match="impl='compiled' cannot serve gated_delta_rule here: no C compiler"):
-            gated_delta_rule(**arguments(), impl="compiled")
-        one = {name: torch.zeros(B, 1, *shape[2:]) for name, shape in SHAPES.items()}
-        assert explain(gated_delta_rule, **one).impl == "naive"
-    finally:
-        native.load.cache_clear()
+    for cached in (native.load, compiled.why_not):
+        cached.cache_clear()
+    yield
+    for cached in (native.load, compiled.why_not):
+        cached.cache_clear()
+
+
+def test_without_a_compiler_auto_takes_chunks_and_says_so(no_compiler):
+    choice = explain(gated_delta_rule, **arguments())
+    assert choice.impl == "chunk"
+    assert "no C compiler: 'no-such-compiler' is not on the PATH" in choice.refused["compiled"]
+    with pytest.raises(BookError, match="impl='compiled' cannot serve gated_delta_rule here: no C compiler"):
+        gated_delta_rule(**arguments(), impl="compiled")
+    one = {name: torch.zeros(B, 1, *shape[2:]) for name, shape in SHAPES.items()}
+    assert explain(gated_delta_rule, **one).impl == "naive"
 
 
 def test_other_devices_take_torch_and_allocate_nothing():

@@ -7,6 +7,7 @@ per EVERY steps. With several torch threads the rows of B * H are shared out; th
 from __future__ import annotations
 
 import ctypes
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -22,6 +23,7 @@ REALS = {torch.float32: "REAL=float", torch.float64: "REAL=double"}
 WORTH_A_THREAD = 1_000_000  # elements of state touched per thread; below, starting one costs more than it saves
 
 
+@functools.cache
 def why_not() -> str | None:
     """Why the compiled recurrence cannot be used on this machine, or None. The first call may build it (1 s)."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -117,7 +118,7 @@ def refusal(name: str, q: Tensor, v: Tensor) -> str | None:
             return f"it runs on a CPU and q is on {device}"
         return importlib.import_module("lib.kernels.gated_delta.compiled").why_not()
     if name == "triton":
-        if importlib.util.find_spec("triton") is None:
+        if not _triton_is_installed():
             return "the package triton is not installed (the extra `gpu` brings it)"
         if device != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
             return f"it runs on a CUDA device and q is on {device}"
@@ -125,6 +126,12 @@ def refusal(name: str, q: Tensor, v: Tensor) -> str | None:
     if name == "chunk" and device == "mps":
         return "it sums decays in float64, which mps does not have"
     return None
+
+
+@functools.cache
+def _triton_is_installed() -> bool:
+    """Looked up once: a search of the path at every call would cost more than a short call does."""
+    return importlib.util.find_spec("triton") is not None
 
 
 def _no_autocast(device: str) -> contextlib.AbstractContextManager:
