@@ -43,7 +43,8 @@ def result_parts(chapter: Chapter, profile: str = "teach") -> dict[str, str]:
     parts = {"cells that compute": sha("\n".join(normalise(cell) for cell in cells))}
     parameters = chapter.parameters(profile)
     if parameters:
-        parts[parameters.relative_to(root).as_posix()] = sha(parameters.read_bytes())
+        given = {"profile": profile} | (yaml.safe_load(parameters.read_text(encoding="utf-8")) or {})
+        parts[parameters.relative_to(root).as_posix()] = sha(json.dumps(given, sort_keys=True))
     parts |= {file: sha(normalise((root / file).read_text(encoding="utf-8"))) for file in reached.files}
     declared = source.uses(chapter)
     parts |= {f"dataset {name}": _dataset_sum(root, name) for name in declared.datasets}

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lib.errors import BookError
-from lib.press import build, claims, prose, results, source, verdicts
+from lib.press import build, claims, prose, results, run, source, verdicts
 from lib.press.canonical import FIGURE, alt_text
 from lib.press.parameters import declared, fits
 from lib.press.paths import Book, Chapter
@@ -64,6 +66,17 @@ def parameters(chapter: Chapter) -> list[str]:
     below = cells[[c.source for c in cells].index(cell.source) + 1 :]
     if not below or f'run.check_parameters("{chapter.number}")' != below[0].source.strip():
         problems.append(f'the cell below the parameters must be run.check_parameters("{chapter.number}")')
+    return problems
+
+
+def profiles(chapter: Chapter) -> list[str]:
+    """The smoke and full parameters files exist, are typed, and name their profile for plain papermill."""
+    problems = []
+    for profile in ("smoke", "full"):
+        run.values_for(chapter, profile)
+        file = chapter.parameters(profile)
+        if (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("profile") != profile:
+            problems.append(f"chapters/params/{file.name} must say profile: {profile}")
     return problems
 
 
@@ -216,4 +229,4 @@ def _imported(node: ast.AST) -> list[str]:
     return []
 
 
-RULES = (parameters, cells, notebook, fresh, not_empty, numbers, verdicts_computed)
+RULES = (parameters, profiles, cells, notebook, fresh, not_empty, numbers, verdicts_computed)

@@ -18,6 +18,14 @@ NOT_COMPARABLE = "not comparable here"
 UNDECIDABLE = "undecidable as reported"
 WAITS = "waits for a full run"
 VERDICTS = (HOLDS, IN_DIRECTION, FAILS, NOT_COMPARABLE, UNDECIDABLE, WAITS)
+SETTING_WORDS = {
+    "post": "the post's own numbers",
+    "real": "real data",
+    "composed": "data composed of real pieces",
+    "simulated": "simulated data",
+    "pocket": "pocket-size data",
+}
+PROFILE_WORDS = {"teach": "as this page runs", "full": "in the full run"}
 _OWN = ("post", "real")  # settings in which our number may contradict the post's
 _GENERAL = ("arithmetic", "protocol", "reasoning")  # kinds that any setting can decide
 
@@ -104,7 +112,7 @@ def _decide(claim: claims.Claim, chapter: Chapter, title: str, values: dict[str,
 def _waiting(claim: claims.Claim, values: dict[str, Any]) -> str:
     small = values["teach"].get(claim.key)
     if small:
-        return f"Only a full run can decide this; at teach, on {small['setting']} data, it is {short(small['value'])}."
+        return f"Only a full run can decide this; from {SETTING_WORDS[small['setting']]} it is {short(small['value'])}."
     return "No value is on record yet; the full run records it."
 
 
@@ -116,7 +124,7 @@ def _evidence(claim: claims.Claim, row: dict[str, Any], profile: str, outcome: s
         parts.append(f"n = {row['n']}")
     if "seeds" in row:
         parts.append("one seed" if len(row["seeds"]) == 1 else f"{len(row['seeds'])} seeds")
-    text = ", ".join(parts) + f"; measured on {row['setting']} data at {profile}."
+    text = ", ".join(parts) + f"; from {SETTING_WORDS[row['setting']]}, {PROFILE_WORDS[profile]}."
     if outcome == NOT_COMPARABLE and claim.direction:
         shown = truth(claim.direction, {"value": row["value"], "reported": claim.reported})
         text += " Its direction shows here." if shown else " Its direction does not show here."

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lib.press import exercises, guards, results, run, spread
+from lib.press import exercises, guards, results, spread
 from lib.press.paths import Book
 
 BOOK = Book.current()
@@ -45,12 +45,6 @@ def test_teach_gives_what_is_on_record(chapter, tmp_path):
     before, after = results.load(chapter.results("teach")), results.load(tmp_path / f"{chapter.number}.teach.json")
     tolerance = spread.tolerances(BOOK).get(chapter.number, {})
     assert results.differences(before, after, tolerance, spread.FLOOR) == []
-
-
-@each
-def test_the_full_profile_is_declared_and_typed(chapter):
-    for profile in ("smoke", "full"):
-        assert run.values_for(chapter, profile)["profile"] == profile
 
 
 @each

@@ -114,8 +114,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chapter:
         shutil.copy(REPOSITORY / "lib" / name, root / "lib" / name)
     files = {
         "chapters/src/01_tiny.md": SOURCE,
-        "chapters/params/01.smoke.yml": "count: 5\n",
-        "chapters/params/01.full.yml": "count: 500\n",
+        "chapters/params/01.smoke.yml": "profile: smoke\ncount: 5\n",
+        "chapters/params/01.full.yml": "# many\nprofile: full\ncount: 500\n",
         "data/claims/01.yml": CLAIMS,
         "data/registry.yml": REGISTRY,
         "data/bundled/table.csv": "a,b\n1,2\n",

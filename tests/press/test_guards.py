@@ -59,3 +59,9 @@ def test_an_arrow_against_the_stream_is_refused(tiny, room, line):
     folder.mkdir(exist_ok=True)
     (folder / "wrong.py").write_text(line + "\n")
     assert any(f"lib.{room} must not import" in problem for problem in guards.arrows(tiny.book.root))
+
+
+def test_a_parameters_file_names_its_profile(tiny):
+    assert guards.profiles(tiny) == []
+    edit(tiny.book.root / "chapters/params/01.smoke.yml", "profile: smoke\n", "")
+    assert guards.profiles(tiny) == ["chapters/params/01.smoke.yml must say profile: smoke"]
