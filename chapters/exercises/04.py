@@ -1,63 +1,14 @@
 """Exercises of chapter 04: the loop of a polygon, the robustness ratio, the permutation test.
 
-`exercises` lists them. `check(answer)` raises NotYet with what is probably wrong; `feedback(answer)` says it in a line.
+`exercises` lists them (lib/press/exercises.py says what an exercise is).
 """
 
-import html
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from lib.analysis import distance_matrix, h1_diagram
-
-
-class NotYet(AssertionError):
-    """An answer that does not pass; its text says what is probably wrong."""
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """A task for the reader: what to write, how hard it is, and a check of the reader's own function."""
-
-    title: str
-    task: str
-    difficulty: int
-    minutes: int
-    hint: str
-    stub: Callable
-    solution: Callable
-    test: Callable[[Callable], None]
-
-    def check(self, answer: Callable) -> None:
-        """Raise NotYet when the answer is not right; return nothing when it is."""
-        try:
-            self.test(answer)
-        except NotYet:
-            raise
-        except Exception as error:
-            raise NotYet(f"your function stopped with {type(error).__name__}: {error}") from error
-
-    def feedback(self, answer: Callable) -> str:
-        """One line: right, or what is probably wrong."""
-        try:
-            self.check(answer)
-        except NotYet as problem:
-            return f"Not yet: {problem}"
-        return f"Right: {self.title}."
-
-    def __repr__(self) -> str:
-        return f"Exercise: {self.title} (difficulty {self.difficulty} of 3, {self.minutes} minutes). {self.task}"
-
-    def _repr_html_(self) -> str:
-        stars = "★" * self.difficulty + "☆" * (3 - self.difficulty)
-        return (
-            f"<p><strong>{html.escape(self.title)}</strong> {stars} {self.minutes} minutes<br>"
-            f"{html.escape(self.task)}</p>"
-            f"<details><summary>Hint</summary><p>{html.escape(self.hint)}</p></details>"
-            f"<details><summary>Solution</summary><pre>{html.escape(inspect.getsource(self.solution))}</pre></details>"
-        )
+from lib.press.exercises import Exercise, NotYet
 
 
 def _pair(answer: Callable, count: int) -> np.ndarray:
