@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 CHUNK = 32  # steps per chunk
 COLUMNS = 32  # columns of the state per program
 WIDEST = 128  # key columns that one program holds; wider keys go to another implementation
-DTYPES = (torch.float32, torch.bfloat16)
+WARPS = {torch.bfloat16: 4, torch.float32: 8}  # exact float32 products fill the registers of four warps
 SMALLEST_BETA = tl.constexpr(1e-30)  # see chunk.py for both
 SMALLEST_G = tl.constexpr(-1e4)
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
@@ -26,7 +26,7 @@ INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 
 def why_not(q: Tensor, v: Tensor) -> str | None:
     """Why these kernels cannot serve q [B, T, H, K] and v [B, T, H, V], or None when they can."""
-    if q.dtype not in DTYPES:
+    if q.dtype not in WARPS:
         return f"it takes float32 and bfloat16, not {q.dtype}"
     if q.shape[3] > WIDEST:
         return f"it holds keys of at most {WIDEST} columns, not {q.shape[3]}"
@@ -50,16 +50,14 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, g, beta, initial_state, scale):
         q, k, v, g, beta, initial_state = (x.contiguous() for x in (q, k, v, g, beta, initial_state))
-        rows, chunks, sizes, blocks = _sizes(q, v)
+        rows, chunks, columns, sizes, options = _launch(q, v)
         solve = q.new_empty(rows, chunks, CHUNK, CHUNK)
         states = q.new_empty(rows, chunks, q.shape[3], v.shape[3])
         u, o, final_state = torch.empty_like(v), torch.empty_like(v), torch.empty_like(initial_state)
-        columns = triton.cdiv(v.shape[3], COLUMNS)
-        _solve_kernel[(rows, chunks)](k, g, beta, solve, *sizes, **blocks, num_warps=2)
-        _states_kernel[(rows, columns)](
-            k, v, g, solve, initial_state, states, u, final_state, chunks, *sizes, **blocks, num_warps=4
-        )
-        _output_kernel[(rows, chunks, columns)](q, k, g, u, states, o, scale, *sizes, **blocks, num_warps=4)
+        _solve_kernel[(rows, chunks)](k, g, beta, solve, *sizes, **{**options, "num_warps": 2})
+        tensors = (k, v, g, solve, initial_state, states, u, final_state)
+        _states_kernel[(rows, columns)](*tensors, chunks, *sizes, **options)
+        _output_kernel[(rows, chunks, columns)](q, k, g, u, states, o, scale, *sizes, **options)
         ctx.scale = scale
         ctx.save_for_backward(q, k, g, beta, solve, states, u)
         return o, final_state
@@ -69,40 +67,23 @@ class _Fused(torch.autograd.Function):
     def backward(ctx, d_o, d_final):
         q, k, g, beta, solve, states, u = ctx.saved_tensors
         d_o, d_final = d_o.contiguous(), d_final.contiguous()
-        rows, chunks, sizes, blocks = _sizes(q, d_o)
+        rows, chunks, columns, sizes, options = _launch(q, d_o)
         d_q, d_k, d_g, d_beta = (torch.empty_like(x) for x in (q, k, g, beta))
         d_v, d_states, d_initial = torch.empty_like(u), torch.empty_like(states), torch.empty_like(d_final)
-        columns = triton.cdiv(u.shape[3], COLUMNS)
-        _states_gradient_kernel[(rows, columns)](
-            q, k, g, solve, d_o, d_final, d_states, d_v, d_initial, ctx.scale, chunks, *sizes, **blocks, num_warps=4
-        )
-        _inputs_gradient_kernel[(rows, chunks)](
-            q,
-            k,
-            g,
-            beta,
-            u,
-            states,
-            d_o,
-            d_v,
-            d_states,
-            d_q,
-            d_k,
-            d_g,
-            d_beta,
-            ctx.scale,
-            *sizes,
-            **blocks,
-            num_warps=4,
-        )
+        tensors = (q, k, g, solve, d_o, d_final, d_states, d_v, d_initial)
+        _states_gradient_kernel[(rows, columns)](*tensors, ctx.scale, chunks, *sizes, **options)
+        tensors = (q, k, g, beta, u, states, d_o, d_v, d_states, d_q, d_k, d_g, d_beta)
+        _inputs_gradient_kernel[(rows, chunks)](*tensors, ctx.scale, *sizes, **options)
         return d_q, d_k, d_v, d_g, d_beta, d_initial, None
 
 
-def _sizes(q: Tensor, v: Tensor) -> tuple[int, int, tuple[int, int, int, int], dict[str, int]]:
-    """Rows, chunks, (T, H, K, V), and the block sizes as compile-time constants."""
+def _launch(q: Tensor, v: Tensor) -> tuple[int, int, int, tuple[int, int, int, int], dict[str, int]]:
+    """Rows, chunks, blocks of columns; (T, H, K, V); and what is fixed when a kernel is compiled."""
     batch, time, heads, key_size = q.shape
-    blocks = {"C": CHUNK, "BK": max(16, triton.next_power_of_2(key_size)), "BV": COLUMNS}
-    return batch * heads, triton.cdiv(time, CHUNK), (time, heads, key_size, v.shape[3]), blocks
+    value_size = v.shape[3]
+    options = {"C": CHUNK, "BK": max(16, triton.next_power_of_2(key_size)), "BV": COLUMNS, "num_warps": WARPS[q.dtype]}
+    blocks = triton.cdiv(time, CHUNK), triton.cdiv(value_size, COLUMNS)
+    return batch * heads, *blocks, (time, heads, key_size, value_size), options
 
 
 @triton.jit
