@@ -54,8 +54,8 @@ def short_convolution(x: Tensor, weight: Tensor, window: Tensor | None) -> tuple
 class GatedDeltaNet(nn.Module):
     """The released mixer: short convolutions, gated delta rule, normalised and gated output.
 
-    log alpha = -exp(A_log) softplus(a(x) + dt_bias) per head; beta = 2 sigmoid(b(x)); q and k have length one.
-    y = o_proj(RMSNorm(o) * silu(gate(x))), one norm weight for all heads.
+    log alpha = -exp(A_log) softplus(a + dt_bias) per head; beta = 2 sigmoid(b); q and k have length one.
+    y = o_proj(RMSNorm(o) * silu(gate)), one norm weight for all heads. q, k, v, gate, a and b are maps of x.
 
     Source: Yang, Kautz and Hatamizadeh, Gated Delta Networks (2024), figure 1; Grazzi et al. (2024) for beta up to 2.
     Used by chapters 07, 09 and 10.
@@ -68,11 +68,9 @@ class GatedDeltaNet(nn.Module):
         self.query_scale, self.impl = config.query_scale, config.impl
         keys, values = self.heads * self.key_size, self.heads * self.value_size
         self.streams = [keys, keys, values]
-        self.qkv_proj = Linear(config.width, sum(self.streams), bias=False)
-        self.qkv_conv = nn.Parameter(torch.zeros(sum(self.streams), 1, config.conv_width))
-        self.gate_proj = Linear(config.width, values, bias=False)
-        self.a_proj = Linear(config.width, self.heads, bias=False)
-        self.b_proj = Linear(config.width, self.heads, bias=False)
+        self.inputs = [2 * keys + values, values, self.heads, self.heads]
+        self.in_proj = Linear(config.width, sum(self.inputs), bias=False)
+        self.conv = nn.Parameter(torch.zeros(sum(self.streams), 1, config.conv_width))
         self.o_proj = Linear(values, config.width, bias=False)
         self.A_log = nn.Parameter(torch.zeros(self.heads))
         self.dt_bias = nn.Parameter(torch.zeros(self.heads))
@@ -81,13 +79,11 @@ class GatedDeltaNet(nn.Module):
     def initialise(self, generator: torch.Generator, residual_scale: float) -> None:
         """Xavier-uniform maps and filters, A ~ U(0, 16), dt log-uniform in [1e-3, 0.1] (SOURCES 5.1).
 
-        Queries, keys and values lie in one map and one filter, and are drawn as three.
+        One map holds q, k, v, gate, a and b, one filter q, k and v; each is drawn by itself, with its own bounds.
         """
-        for joint in (self.qkv_proj.weight, self.qkv_conv):
-            for weight in joint.detach().split(self.streams):
+        for joint, sizes in ((self.in_proj.weight, self.streams + self.inputs[1:]), (self.conv, self.streams)):
+            for weight in joint.detach().split(sizes):
                 fill_xavier(weight, generator)
-        for projection in (self.gate_proj, self.a_proj, self.b_proj):
-            fill_xavier(projection.weight, generator)
         fill_xavier(self.o_proj.weight, generator, residual_scale)
         if self.A_log.is_meta:
             return
@@ -98,14 +94,13 @@ class GatedDeltaNet(nn.Module):
 
     def forward(self, x: Tensor, span: Span, state: DeltaState | None) -> tuple[Tensor, DeltaState]:
         """x [N, d] packed by span; state: what came before, or None. Returns y [N, d] and the state after."""
-        before = None if state is None else state.window
-        qkv, window = short_convolution(span.pad(self.qkv_proj(x)), self.qkv_conv, before)
-        keys, values = 2 * self.heads * self.key_size, self.heads * self.value_size
-        qk, v = F.silu(qkv).split([keys, values], dim=-1)
+        qkv, gate, a, b = self.in_proj(x).split(self.inputs, dim=-1)
+        qkv, window = short_convolution(span.pad(qkv), self.conv, None if state is None else state.window)
+        qk, v = F.silu(qkv).split([2 * self.streams[0], self.streams[2]], dim=-1)
         q, k = unit(qk.unflatten(-1, (2 * self.heads, self.key_size))).split(self.heads, dim=-2)
         v = v.unflatten(-1, (self.heads, self.value_size))
-        g = -self.A_log.exp() * F.softplus(self.a_proj(x) + self.dt_bias)
-        beta = self.beta_top * self.b_proj(x).to(self.dt_bias.dtype).sigmoid()
+        g = -self.A_log.exp() * F.softplus(a + self.dt_bias)
+        beta = self.beta_top * b.to(self.dt_bias.dtype).sigmoid()
         o, matrix = gated_delta_rule(
             q,
             k,
@@ -116,7 +111,7 @@ class GatedDeltaNet(nn.Module):
             initial_state=None if state is None else state.matrix,
             impl=self.impl,
         )
-        o = self.o_norm(span.pack(o)).flatten(-2) * F.silu(self.gate_proj(x))
+        o = self.o_norm(span.pack(o)).flatten(-2) * F.silu(gate)
         return self.o_proj(o), DeltaState(matrix, window)
 
 

@@ -62,23 +62,22 @@ class RMSNorm(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two bias-free networks: SwiGLU, down(silu(gate(x)) * up(x)), and GELU, down(gelu(up(x)))."""
+    """Two bias-free networks: SwiGLU, down(silu(gate) * up), and GELU, down(gelu(up)); one map gives gate and up."""
 
     def __init__(self, width: int, hidden: int, kind: Literal["swiglu", "gelu"]) -> None:
         super().__init__()
-        self.gate_proj = Linear(width, hidden, bias=False) if kind == "swiglu" else None
-        self.up_proj = Linear(width, hidden, bias=False)
+        self.gated = kind == "swiglu"
+        self.up_proj = Linear(width, 2 * hidden if self.gated else hidden, bias=False)
         self.down_proj = Linear(hidden, width, bias=False)
 
     def initialise(self, generator: torch.Generator, residual_scale: float) -> None:
         """Default linear weights; the map back into the residual stream is multiplied by residual_scale."""
-        if self.gate_proj is not None:
-            self.gate_proj.initialise(generator)
         self.up_proj.initialise(generator)
         self.down_proj.initialise(generator, residual_scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., width] -> [..., width]."""
-        if self.gate_proj is None:
+        if not self.gated:
             return self.down_proj(F.gelu(self.up_proj(x)))
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = self.up_proj(x).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate) * up)

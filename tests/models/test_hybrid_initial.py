@@ -32,10 +32,10 @@ def test_one_generator_decides_all_weights(config):
 def test_xavier_bounds(speech):
     """SOURCES 10.1: a filter [C, 1, 4] counts C into its fan, so |w| < 0.072 for keys and 0.051 for values."""
     mixer = speech.blocks[0].mixer
-    filters, maps = (weight.split([288, 288, 576]) for weight in (mixer.qkv_conv, mixer.qkv_proj.weight))
-    for weight, bound in zip(filters, (0.072, 0.072, 0.051), strict=True):
+    for weight, bound in zip(mixer.conv.split([288, 288, 576]), (0.072, 0.072, 0.051), strict=True):
         assert 0.97 * bound < weight.abs().max() < 1.01 * bound
-    for weight, size in zip(maps, (288, 288, 576), strict=True):
+    sizes = (288, 288, 576, 576, 6, 6)
+    for weight, size in zip(mixer.in_proj.weight.split(sizes), sizes, strict=True):
         bound = math.sqrt(6 / (384 + size))
         assert 0.99 * bound < weight.abs().max() <= bound
     assert 0.99 * 0.25 * math.sqrt(6 / 960) < mixer.o_proj.weight.abs().max() <= 0.25 * math.sqrt(6 / 960)

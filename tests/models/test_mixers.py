@@ -20,9 +20,13 @@ def released_recurrence(mixer: GatedDeltaNet, x: torch.Tensor, negative: bool, s
     """SOURCES 5.1 as written, for one sequence x [T, d]: S in R^{V x K}, standard writes, plain loops."""
     heads, keys, values = mixer.heads, mixer.key_size, mixer.value_size
 
+    sizes = [heads * keys, heads * keys, heads * values]
+    maps = mixer.in_proj.weight.split([*sizes, heads * values, heads, heads])
+    gate, a, b = (x @ weight.t() for weight in maps[3:])
+
     def stream(number):
-        z = x @ mixer.qkv_proj.weight.split(mixer.streams)[number].t()
-        weight = mixer.qkv_conv.split(mixer.streams)[number]
+        z = x @ maps[number].t()
+        weight = mixer.conv.split(sizes)[number]
         rows = []
         for t in range(len(z)):
             taps = [z[t - 3 + j] * weight[:, 0, j] if t - 3 + j >= 0 else 0 * z[0] for j in range(4)]
@@ -33,8 +37,8 @@ def released_recurrence(mixer: GatedDeltaNet, x: torch.Tensor, negative: bool, s
     k = stream(1).view(-1, heads, keys)
     v = stream(2).view(-1, heads, values)
     q, k = (y / (y.pow(2).sum(-1, keepdim=True) + 1e-6).sqrt() for y in (q, k))
-    alpha = torch.exp(-mixer.A_log.exp() * torch.log1p(torch.exp(mixer.a_proj(x) + mixer.dt_bias)))
-    beta = (2 if negative else 1) / (1 + torch.exp(-mixer.b_proj(x)))
+    alpha = torch.exp(-mixer.A_log.exp() * torch.log1p(torch.exp(a + mixer.dt_bias)))
+    beta = (2 if negative else 1) / (1 + torch.exp(-b))
     out = []
     for h in range(heads):
         state = torch.zeros(values, keys, dtype=x.dtype)
@@ -45,7 +49,7 @@ def released_recurrence(mixer: GatedDeltaNet, x: torch.Tensor, negative: bool, s
             y = scale * state @ q[t, h]
             steps.append(y / (y.pow(2).mean() + 1e-5).sqrt() * mixer.o_norm.weight)
         out.append(torch.stack(steps))
-    return mixer.o_proj(torch.stack(out, 1).flatten(1) * F.silu(mixer.gate_proj(x)))
+    return mixer.o_proj(torch.stack(out, 1).flatten(1) * F.silu(gate))
 
 
 @pytest.mark.parametrize(

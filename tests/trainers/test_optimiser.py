@@ -83,7 +83,7 @@ def test_decay_on_everything_is_the_post_s(model):
     ("name", "shape", "expected"),
     [
         ("blocks.0.ffn.up_proj.weight", (4, 3), True),
-        ("blocks.0.mixer.q_conv", (4, 1, 4), True),
+        ("blocks.0.mixer.conv", (4, 1, 4), True),
         ("blocks.0.mixer.forget_proj.bias", (4,), False),
         ("embedding", (2, 5, 4), False),
         ("position", (9, 4), False),
