@@ -15,7 +15,7 @@ from lib.models.layers import Linear, RMSNorm, fill_uniform, fill_xavier
 from lib.models.span import Span
 
 UNIT_EPS = 1e-6
-"""Added to the squared length of queries and keys before they are divided by it (SOURCES 5.1)."""
+"""Added to the squared length of queries and keys before they are divided by it, as in the released code."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class GatedDeltaNet(nn.Module):
         self.o_norm = RMSNorm(self.value_size, config.norm_eps)
 
     def initialise(self, generator: torch.Generator, residual_scale: float) -> None:
-        """Xavier-uniform maps and filters, A ~ U(0, 16), dt log-uniform in [1e-3, 0.1] (SOURCES 5.1).
+        """Xavier-uniform maps and filters, A ~ U(0, 16), dt log-uniform in [1e-3, 0.1], as released.
 
         One map holds q, k, v, gate, a and b, one filter q, k and v; each is drawn by itself, with its own bounds.
         """
@@ -119,7 +119,7 @@ class GatedDeltaSimple(nn.Module):
     """The older mixer: forget and update gates with bias, RMSNorm on queries and keys, no convolution, no output gate.
 
     alpha = sigmoid(forget(x)), beta = sigmoid(update(x)), one number per head each. The parameter count of the music
-    post decides which maps exist (SOURCES 6); it leaves open how normed keys are kept at length one and how the gates
+    post decides which maps exist; it leaves open how normed keys are kept at length one and how the gates
     start. Here keys are divided by their length after the norm, since the delta rule diverges for longer ones; queries
     are divided by sqrt(D); forget biases start in U(2, 6), so that heads hold from 5 to 280 steps for half of a trace.
     Used by chapter 07.

@@ -69,7 +69,7 @@ class HybridDecoder(nn.Module):
     """The decoder of a HybridConfig: K summed embeddings, blocks, a final norm, K untied heads.
 
     generator: draws the initial weights, on the CPU; None stands for a new one with seed 0. Weights start as in the
-    speech post (SOURCES 5.1): embeddings N(0, 0.02), maps into the residual stream multiplied by 1 / sqrt(2 L).
+    speech post: embeddings N(0, 0.02), maps into the residual stream multiplied by 1 / sqrt(2 L).
     Source: the posts on speech and music. Used by chapters 07, 09 and 10.
     """
 

@@ -18,7 +18,7 @@ CHOICES = {
 class HybridConfig:
     """A stack of pre-norm blocks, most with a recurrent mixer and some with attention.
 
-    The defaults are the speech model. Sources: the two posts on speech (SOURCES 5.1) and on music (SOURCES 6).
+    The defaults are the speech model. Sources: the two posts on speech and on music.
     Raises BookError when fields do not fit together. Used by chapters 07, 09 and 10.
     """
 

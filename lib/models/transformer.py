@@ -40,7 +40,7 @@ def post_transformer(
     """The transformer that the posts set beside their hybrids: GELU, learned positions, no shared keys, no query norm.
 
     The defaults are the speech preset, said to be matched: 20,472,192 parameters, a backbone 29 % below the hybrid's.
-    The 162 M model of the music drafts is post_transformer(768, 20, 12, 3072, 9). Source: SOURCES 5.2 and 6.
+    The 162 M model of the music drafts is post_transformer(768, 20, 12, 3072, 9).
     """
     return HybridConfig(
         codebooks=codebooks,

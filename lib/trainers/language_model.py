@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. The defaults are the speech post's (SOURCES 5.4), except where a field says otherwise."""
+    """How to train. The defaults are the speech post's, except where a field says otherwise."""
 
     steps: int
     """Updates to make."""
@@ -129,7 +129,7 @@ def train(
     Evaluations are made with the live weights and with every average.
     A resumed run equals an uninterrupted one bit for bit, on the same machine and number of processes.
     Raises BookError for data that do not fill a batch, a checkpoint of another config, or a loss that is not finite.
-    Source: SOURCES 5.4. Used by chapters 07 to 10.
+    Source: the speech posts and their code. Used by chapters 07 to 10.
     """
     devices = devices or OneDevice()
     share = config.accumulate * devices.world

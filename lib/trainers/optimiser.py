@@ -15,7 +15,7 @@ def warmup_cosine(step: int, *, peak: float, floor: float, warmup: int, total: i
     """Learning rate after `step` steps: peak * step / warmup, then a half cosine from peak to floor at `total`.
 
     The post logs at step s the rate that the update used, which is this function at s - 1; the first update thus has
-    rate 0. All its 60 logged rates agree (SOURCES 5.4 and 5.5). Beyond total the rate stays at floor.
+    rate 0. All its 60 logged rates agree. Beyond total the rate stays at floor.
     """
     if step < warmup:
         return peak * step / warmup

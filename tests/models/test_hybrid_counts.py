@@ -20,7 +20,7 @@ def counts(config: HybridConfig) -> dict[str, int]:
 
 
 def test_speech_components():
-    """SOURCES 5.2, with its formula for the mixers."""
+    """The formula of the released mixer, written out."""
     d, heads, keys, values, codebook = 384, 6, 6 * 48, 6 * 96, 8 * 1027 * 384
     released = d * (2 * keys + 2 * values + 2 * heads) + values * d + 2 * heads + 4 * (2 * keys + values) + 96
     assert released == 894_060
@@ -39,7 +39,7 @@ def test_speech_components():
 
 
 def test_music_components():
-    """SOURCES 6: 17 older mixers of 4 d^2 + 2 (16 d + 16) + 128 and 5 attention mixers."""
+    """17 older mixers of 4 d^2 + 2 (16 d + 16) + 128 and 5 attention mixers."""
     older = 4 * 1024**2 + 2 * (1024 * 16 + 16) + 2 * 64
     assert older == 4_227_232
     assert counts(MUSIC) == {

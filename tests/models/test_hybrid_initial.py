@@ -30,7 +30,7 @@ def test_one_generator_decides_all_weights(config):
 
 
 def test_xavier_bounds(speech):
-    """SOURCES 10.1: a filter [C, 1, 4] counts C into its fan, so |w| < 0.072 for keys and 0.051 for values."""
+    """A filter [C, 1, 4] counts C into its fan, so |w| < 0.072 for keys and 0.051 for values."""
     mixer = speech.blocks[0].mixer
     for weight, bound in zip(mixer.conv.split([288, 288, 576]), (0.072, 0.072, 0.051), strict=True):
         assert 0.97 * bound < weight.abs().max() < 1.01 * bound

@@ -17,7 +17,7 @@ from .conftest import draw
 
 
 def released_recurrence(mixer: GatedDeltaNet, x: torch.Tensor, negative: bool, scale: float) -> torch.Tensor:
-    """SOURCES 5.1 as written, for one sequence x [T, d]: S in R^{V x K}, standard writes, plain loops."""
+    """The released mixer as its source states it, for one sequence x [T, d]: S in R^{V x K}, plain loops."""
     heads, keys, values = mixer.heads, mixer.key_size, mixer.value_size
 
     sizes = [heads * keys, heads * keys, heads * values]

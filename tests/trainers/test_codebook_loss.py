@@ -58,7 +58,7 @@ def test_true_likelihood_is_kept_apart(logits, targets):
 
 
 def test_floor_and_uniform_of_the_speech_loss():
-    """SOURCES 5.5: with smoothing 0.1 over 1,027 tokens a perfect model reaches 1.0175, a uniform one 6.934."""
+    """With smoothing 0.1 over 1,027 tokens a perfect model reaches 1.0175, a uniform one 6.934."""
     floor = smoothing_floor(0.1, 1027)
     assert round(floor, 4) == 1.0175
     hit = 1 - 0.1 + 0.1 / 1027

@@ -46,7 +46,7 @@ def test_debiased_average_of_a_constant_is_the_constant():
 
 @pytest.mark.parametrize(("step", "percent"), [(200, 82), (400, 67), (1000, 37), (1800, 17), (3000, 5)])
 def test_share_of_the_initial_weights(step, percent):
-    """SOURCES 5.5: what of the average is still the random start."""
+    """What of the average is still the random start."""
     average = EMA(Scalar(1.0), 0.999)
     average.updates = step
     assert round(100 * average.initial_share()) == percent
