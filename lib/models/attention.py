@@ -33,10 +33,10 @@ def rotary_table(start: int, time: int, size: int, theta: float, device: torch.d
 
 
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair (x_2i, x_2i+1) of x [B, T, H, D] by its angle; pairs are interleaved."""
-    cosine, sine = (part[:, None].to(x.dtype) for part in table)
+    """Turn each pair (x_2i, x_2i+1) of x [B, T, H, D] by its angle, in float32 at least; pairs are interleaved."""
+    cosine, sine = (part[:, None] for part in table)
     even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1).flatten(-2)
+    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1).flatten(-2).to(x.dtype)
 
 
 class Attention(nn.Module):

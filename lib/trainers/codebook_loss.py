@@ -61,11 +61,14 @@ def loss_sums(logits: Tensor, targets: Tensor, pad: int | None) -> LossSums:
 
 
 def hits(logits: Tensor, targets: Tensor, pad: int | None) -> Tensor:
-    """How many targets are first, and among the first five, per codebook: [2, K]. Ties count against the target."""
+    """How many targets are first, and among the first five, per codebook: [2, K].
+
+    Equal logits, common in bf16, share their places: a target counts by the chance that a draw among them favours it.
+    """
     chosen = logits.gather(-1, targets[..., None])
-    rank = (logits >= chosen).sum(-1)
+    above, equal = (logits > chosen).sum(-1), (logits == chosen).sum(-1)
     real = torch.ones_like(targets, dtype=torch.bool) if pad is None else targets != pad
-    return torch.stack([((rank <= top) & real).sum((0, 2)) for top in TOP]).double()
+    return torch.stack([(((top - above) / equal).clamp(0, 1).double() * real).sum((0, 2)) for top in TOP])
 
 
 def smoothing_floor(smoothing: float, vocabulary: int) -> float:

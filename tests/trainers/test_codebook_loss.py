@@ -84,8 +84,11 @@ def test_hits_count_rank():
     assert hits(logits, targets, 7)[:, 0].tolist() == [0, 1]
 
 
-def test_a_tie_is_no_hit():
-    assert hits(torch.zeros(1, 1, 1, 8), torch.tensor([[[3]]]), None).sum() == 0
+def test_ties_share_their_places():
+    target = torch.tensor([[[3]]])
+    assert hits(torch.zeros(1, 1, 1, 8), target, None)[:, 0].tolist() == [1 / 8, 5 / 8]
+    two = torch.tensor([5.0, 0, 0, 5.0, 9.0, 0, 0, 0]).view(1, 1, 1, 8)
+    assert hits(two, target, None)[:, 0].tolist() == [0, 1]
 
 
 def test_tally_weighs_tokens(logits, targets):
