@@ -28,7 +28,10 @@ def implementation(name: str):
 
 
 def chunked_flops(time: int, chunk: int = 16) -> float:
-    """FLOP of forward and backward in chunks: 13 products with a chunk on both sides, 9 with the state, each once."""
+    """The least FLOP that forward and backward need in chunks of 16, nothing made twice.
+
+    13 products have a chunk on two sides, 9 have the state in them.
+    """
     inside, state = 2 * chunk * WIDTH, 2 * WIDTH**2
     return BATCH * HEADS * time * (13 * inside + 9 * state)
 
