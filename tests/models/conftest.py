@@ -1,4 +1,4 @@
-"""Small decoders of every kind, and one thread for all of them."""
+"""Small decoders of every kind."""
 
 from __future__ import annotations
 
@@ -29,15 +29,6 @@ KINDS = {
     "learned positions, gelu": replace(SMALL, positions="learned", max_positions=40, ffn="gelu", qk_norm=False),
     "cross-attention": replace(SMALL, cross_attention=(2, 4), text_width=10),
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Small products are slower, and busy machines noisier, with more threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -14,15 +14,6 @@ from lib.trainers import TrainingConfig
 PAD = 16
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Small products are slower, and busy machines noisier, with more threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def make_model() -> Callable[..., HybridDecoder]:
     """make_model(dropout=...): a decoder of two codebooks and 18 tokens, always with the same initial weights."""

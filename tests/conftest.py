@@ -1,4 +1,4 @@
-"""One thread for all kernel tests: small products are slower, and busy machines noisier, with more."""
+"""One thread for all tests: small products are slower, and busy machines noisier, with more."""
 
 from __future__ import annotations
 
