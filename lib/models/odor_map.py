@@ -1,6 +1,6 @@
 """An odor map: a message-passing network from molecules to odor labels, whose last hidden layer is the map.
 
-It is the network of OpenPOM (SOURCES 4.2; released code at 5434c4b), after Lee et al. 2023 and Gilmer et al. 2017, in
+It is the network of OpenPOM (released code at 5434c4b), after Lee et al. 2023 and Gilmer et al. 2017, in
 plain torch: edge matrices pass messages between atoms, a recurrent cell takes them in, set2set reads a molecule out,
 and a feed-forward network ends in 256 numbers, the embedding, before the labels. As in that code, an atom is read out
 through its neighbours alone, so that all molecules without bonds are one point of the map.

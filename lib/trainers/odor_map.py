@@ -1,4 +1,4 @@
-"""Train an odor map as OpenPOM did (SOURCES 4.2; released code at 5434c4b), and score it on molecules it has not seen.
+"""Train an odor map as OpenPOM did (released code at 5434c4b), and score it on molecules it has not seen.
 
 Three things of that code are not what one would think from its prose, and the defaults here follow the code, since the
 reported scores are its scores. Its imbalance ratio is a label's count over the largest count, so that rare labels weigh
