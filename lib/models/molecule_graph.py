@@ -1,6 +1,7 @@
 """Molecules as graphs: 134 features an atom, 6 a bond, and many molecules laid side by side as one disjoint graph.
 
-The features are those of OpenPOM (released code at 5434c4b). None of them sees stereo marks: two stereoisomers are one graph.
+The features are those of OpenPOM (released code at 5434c4b). None of them sees stereo marks: two stereoisomers are one
+graph.
 Each bond is two arrows, one each way. A bond has few distinct feature vectors, so a graph stores the vectors once and a
 number per arrow; the odor map computes its edge matrices once per vector.
 """
