@@ -31,6 +31,7 @@ ROOMS = {  # who may import whom inside lib
     "models": {"models", "kernels"},
     "trainers": {"trainers", "models", "kernels"},
     "rewards": {"rewards", "models", "kernels"},
+    "runtime": {"runtime", "models", "kernels"},
     "datasets": {"datasets", "models", "kernels"},
     "analysis": {"analysis", "models", "kernels"},
     "press": {"press"},
