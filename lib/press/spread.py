@@ -21,10 +21,10 @@ from lib.press.files import write_whole
 from lib.press.paths import Book, Chapter
 
 FACTOR, FLOOR, CEILING = 4.0, 1e-6, 0.5
+# Every instruction set and both thread counts, once each: torch, its thread pools and numpy's BLAS all change.
 ENVIRONMENTS = [
-    {"ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    for capability in ("default", "avx2", "avx512")
-    for threads in ("1", "2")
+    {"ATEN_CPU_CAPABILITY": aten, "OPENBLAS_CORETYPE": blas, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    for aten, blas, threads in (("default", "Prescott", "1"), ("avx2", "Haswell", "2"), ("avx512", "Haswell", "1"))
 ]
 
 
