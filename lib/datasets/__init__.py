@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = exports(
         "archive": ".archive",
         "odor": ".odor",
         "registry": ".registry",
+        "tag_scenarios": ".tag_scenarios",
+        "taxonomy": ".taxonomy",
         "bundled": ".registry",
         "fetch": ".registry",
         "rows": ".registry",
