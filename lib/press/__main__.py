@@ -1,10 +1,11 @@
-"""The command line: python -m lib.press build|check|run|full-status|prepare|site|spread (make calls it)."""
+"""The command line: python -m lib.press build|check|run|sweep|full-status|prepare|site|spread (make calls it)."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 import yaml
 
@@ -59,6 +60,16 @@ def _run(book: Book, options: argparse.Namespace) -> int:
     return 0
 
 
+def _sweep(book: Book, options: argparse.Namespace) -> int:
+    from lib.press import sweep
+
+    asked = sweep.read(book, Path(options.file))
+    failures = sweep.carry_out(asked, options.scheduler, options.workers)
+    told = [f"failed {line}" for line in failures] or [f"{len(asked.cells)} cells in {asked.table}"]
+    print("\n".join(told))
+    return 1 if failures else 0
+
+
 def _full_status(book: Book, options: argparse.Namespace) -> int:
     from lib.press import full_runs
 
@@ -105,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another value for a parameter")
     run.add_argument("--script", action="store_true", help="in one plain process, without Jupyter")
     run.set_defaults(command=_run)
+
+    sweep = commands.add_parser("sweep", help="run what is missing of a grid and put its table on record")
+    sweep.add_argument("file", metavar="chapters/sweeps/NN_name.yml")
+    sweep.add_argument("--scheduler", help="address of a Dask scheduler; without it a local cluster is started")
+    sweep.add_argument("--workers", type=int, default=1, help="cells at a time on the local cluster")
+    sweep.set_defaults(command=_sweep)
 
     status = commands.add_parser("full-status", help="which full runs are on record, changed since, or waiting")
     status.set_defaults(command=_full_status)

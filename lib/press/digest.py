@@ -66,6 +66,7 @@ def page_parts(chapter: Chapter) -> dict[str, str]:
     parts = {"result digest": result_digest(chapter), "text": sha(chapter.source.read_bytes())}
     parts |= {file: sha(normalise((root / file).read_text(encoding="utf-8"))) for file in sorted(press)}
     on_record = [chapter.claims, chapter.exercises, chapter.results("teach"), chapter.results("full")]
+    on_record += chapter.tables()
     parts |= {path.relative_to(root).as_posix(): sha(path.read_bytes()) for path in on_record if path.exists()}
     return parts
 

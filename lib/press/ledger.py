@@ -49,6 +49,11 @@ def full(key: str | None = None) -> Any:
     return values if key is None else values.get(key)
 
 
+def sweep(name: str) -> dict[str, Any] | None:
+    """The table of one of the running chapter's sweeps (`rows` of `parameters` and `values`), None while it waits."""
+    return results.load(current.get().chapter.table(name))
+
+
 def reported(claim: str) -> Any:
     """What the post reports in one of the running chapter's claims; raises BookError for an id that it lacks."""
     by_id = {row.id: row.reported for row in claims.read(current.get().chapter)}

@@ -77,6 +77,14 @@ class Chapter:
         """The results on record for a profile (teach and full are committed)."""
         return self.book.root / "data" / "results" / f"{self.number}.{profile}.json"
 
+    def table(self, sweep: str) -> Path:
+        """The table on record of one of the chapter's sweeps."""
+        return self.book.root / "data" / "results" / f"{self.number}.sweep_{sweep}.json"
+
+    def tables(self) -> list[Path]:
+        """All tables of sweeps on record."""
+        return sorted((self.book.root / "data" / "results").glob(f"{self.number}.sweep_*.json"))
+
     def parameters(self, profile: str) -> Path | None:
         """The papermill parameters file of a profile; None for teach, whose values are the cell's defaults."""
         if profile not in PROFILES:
