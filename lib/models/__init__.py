@@ -10,8 +10,11 @@ __getattr__, __dir__, __all__ = exports(
         "HybridDecoder": ".hybrid",
         "OdorMap": ".odor_map",
         "OdorMapConfig": ".odor_map",
+        "answers": ".answering",
+        "log_probabilities": ".answering",
         "matched_transformer": ".transformer",
         "molecule_graphs": ".molecule_graph",
         "post_transformer": ".transformer",
+        "tag_decoder": ".tag_decoder",
     },
 )

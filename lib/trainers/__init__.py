@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = exports(
         "apply_delay": ".delay",
         "evaluate": ".language_model",
         "odor_map": ".odor_map",
+        "preferences": ".preferences",
         "stratified_split": ".stratification",
         "train": ".language_model",
         "undo_delay": ".delay",
