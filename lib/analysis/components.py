@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from lib.analysis.source_recovery import topography
-from lib.analysis.spatial_filters import BandPass, two_classes
+from lib.analysis.spatial_filters import RANK_TOLERANCE, BandPass, covariances, two_classes
 from lib.analysis.spectra import BETA, Band, Spectrum, highest, peaks, power_spectra
 from lib.errors import BookError
 
@@ -81,14 +81,19 @@ class ComponentChoice(TransformerMixin, BaseEstimator):
         band = BandPass(CLEAN[0], min(CLEAN[1], 0.45 * self.rate), self.rate)
         clean = band.fit(epochs).transform(epochs).transpose(1, 0, 2).reshape(epochs.shape[1], -1).T
         clean = clean[:: max(1, len(clean) // self.max_samples)]
-        count = min(self.n_components, int(np.linalg.matrix_rank(clean.T @ clean, hermitian=True)))
-        ica = FastICA(count, whiten="unit-variance", max_iter=ROUNDS, tol=TOLERANCE, random_state=self.seed)
+        clean = clean - clean.mean(axis=0)
+        values, vectors = np.linalg.eigh(covariances(clean.T))
+        count = min(self.n_components, int(np.sum(values > RANK_TOLERANCE * values[-1])))
+        whitening = vectors[:, -count:] / np.sqrt(values[-count:])
+        ica = FastICA(whiten=False, max_iter=ROUNDS, tol=TOLERANCE, random_state=self.seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            ica.fit(clean)
+            ica.fit(clean @ whitening)
         self.converged_ = ica.n_iter_ < ROUNDS
-        signs = np.where(np.sum(ica.mixing_**3, axis=0) < 0, -1.0, 1.0)  # the heavier side of a map is positive
-        self.filters_, self.patterns_ = ica.components_ * signs[:, None], ica.mixing_.T * signs[:, None]
+        filters = ica.components_ @ whitening.T
+        patterns = np.linalg.pinv(filters).T
+        signs = np.where(np.sum(patterns**3, axis=1) < 0, -1.0, 1.0)[:, None]  # the heavier side of a map is positive
+        self.filters_, self.patterns_ = filters * signs, patterns * signs
         return self
 
     def modulations(self, sources: np.ndarray, second: np.ndarray) -> np.ndarray:
