@@ -2,8 +2,7 @@
 
 On log axes the background of an electroencephalogram is close to a line, log10 P = offset - exponent * log10 f. What
 rises above it are rhythms: peaks with a centre and a bandwidth (Donoghue et al. 2020, Nature Neuroscience). `peaks` fits
-one spectrum with specparam. `screen` fits thousands at once: a line, peaks read off above it and taken away, the line
-again; it is meant for a first look and for nulls, and a test holds its exponents against specparam's.
+one spectrum with specparam; lib/analysis/spectral_screening.py fits thousands at once.
 """
 
 from __future__ import annotations
@@ -128,71 +127,3 @@ def highest(
     centre, width, _ = eligible[np.argmax(eligible[:, 2])]
     half = max(width, narrowest) / 2
     return Band(centre - half, centre + half, found=True)
-
-
-def line(log_freqs: np.ndarray, log_power: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted least squares of N lines at once: (offsets [N], exponents [N]).
-
-    log_freqs [F]; log_power, weights [N, F]. The model is log_power = offset - exponent * log_freqs.
-    """
-    total = weights.sum(axis=1)
-    middle = weights @ log_freqs / total
-    level = np.einsum("nf,nf->n", weights, log_power) / total
-    spread = weights @ log_freqs**2 / total - middle**2
-    product = np.einsum("nf,nf->n", weights * log_freqs, log_power) / total - middle * level
-    slope = product / spread
-    return level - slope * middle, -slope
-
-
-@dataclass(frozen=True)
-class Screened:
-    """N parameterised spectra at once: offsets, exponents [N]; peaks [N, P, 3] as in Spectrum, NaN where there is none."""
-
-    offsets: np.ndarray
-    exponents: np.ndarray
-    peaks: np.ndarray
-
-
-def screen(
-    freqs: np.ndarray, psd: np.ndarray, *, span: tuple[float, float] = (3.0, 40.0), most: int = 6, quantile: float = 0.025
-) -> Screened:
-    """Parameterise spectra [N, F] all at once: the same steps as specparam, without its two optimisers.
-
-    A first line; a second one through the points lowest above it (the `quantile` of the residual, as specparam takes);
-    then up to `most` peaks, each read off at the highest point with the width of its half height and taken away; and a
-    last line through what is left. Peaks that end at the edge of the span are mirrored, not fitted: look at single
-    spectra with `peaks`. Raises BookError for spectra that cannot be fitted.
-    """
-    freqs, psd = inside(freqs, np.atleast_2d(psd), span)
-    log_freqs, log_power = np.log10(freqs), np.log10(psd)
-    offsets, exponents = line(log_freqs, log_power, np.ones_like(log_power))
-    flat = np.maximum(log_power - offsets[:, None] + exponents[:, None] * log_freqs, 0.0)
-    low = flat <= np.quantile(flat, quantile, axis=1, keepdims=True)
-    offsets, exponents = line(log_freqs, log_power, low.astype(float))
-    flat = log_power - offsets[:, None] + exponents[:, None] * log_freqs
-    found = np.full((len(flat), most, 3), np.nan)
-    rest = flat.copy()
-    for index in range(most):
-        top = rest.argmax(axis=1)
-        height = rest[np.arange(len(rest)), top]
-        standing = height > np.maximum(STANDARD_DEVIATIONS * rest.std(axis=1), LOWEST_PEAK)
-        if not standing.any():
-            break
-        deviation = _half_height(rest, top, height, freqs[1] - freqs[0])
-        found[standing, index] = np.column_stack([freqs[top], 2 * deviation, height])[standing]
-        bumps = height[:, None] * np.exp(-((freqs - freqs[top, None]) ** 2) / (2 * deviation[:, None] ** 2))
-        rest -= np.where(standing[:, None], bumps, 0.0)
-    offsets, exponents = line(log_freqs, log_power - (flat - rest), np.ones_like(log_power))
-    return Screened(offsets, exponents, found)
-
-
-def _half_height(rest: np.ndarray, top: np.ndarray, height: np.ndarray, step: float) -> np.ndarray:
-    """Standard deviations (Hz) [N] of Gaussians with the nearer half-height side of the highest points, within WIDTHS."""
-    count = rest.shape[1]
-    places = np.arange(count)
-    below = rest <= height[:, None] / 2
-    right = np.where(below & (places > top[:, None]), places, 2 * count).min(axis=1) - top
-    left = top - np.where(below & (places < top[:, None]), places, -2 * count).max(axis=1)
-    full = 2.0 * np.minimum(left, right) * step
-    deviation = full / (2 * np.sqrt(2 * np.log(2)))
-    return np.clip(deviation, WIDTHS[0] / 2, WIDTHS[1] / 2)
