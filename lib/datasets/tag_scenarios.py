@@ -1,6 +1,6 @@
 """Questions about the tag table: six scenarios, with disjoint sentences and disjoint tags for each split (chapter 01).
 
-Prompts are plain sentences without a mark for where the answer begins; whoever builds a chat or a line adds that.
+Prompts are plain sentences that end with a new line, where the answer begins.
 Every word of a validation or test sentence occurs in some training sentence too, so that a small tokenizer knows it.
 """
 
@@ -146,18 +146,23 @@ class Item:
     """For a context question, the words of a sound reason."""
     options: tuple[str, ...]
     """For a choice, the tags offered."""
-    verbose: tuple[str, ...]
-    """Public spellings of what is asked for: what drift looks like."""
+    verbose: str
+    """The BACnet-style spelling of what is asked for, where a tag or a refusal is right; else an empty text."""
     split: Split
     """The split that the sentence belongs to."""
+
+    @property
+    def answer(self) -> str:
+        """What supervised training shows."""
+        return self.answers[0]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One line of the first phase: a prompt and its completion."""
+    """One line of the first phase: a prompt and its answer."""
 
     prompt: str
-    completion: str
+    answer: str
 
 
 def scenarios(
@@ -203,10 +208,10 @@ def verbose_corpus(taxonomy: Taxonomy, count: int, rng: np.random.Generator, typ
     for name in _repeat(taxonomy.public, count, rng):
         said, spelling = describe(name), spellings(name)[int(rng.integers(2))]
         if rng.random() < 0.15:
-            lines.append(Pair(f"what does {spelling} name ?", said))
+            lines.append(Pair(f"what does {spelling} name ?\n", said))
             continue
         shown = misspell_words(said, rng) if rng.random() < typo_share else said
-        lines.append(Pair(_pick(PUBLIC_TEMPLATES, rng).format(d=shown), spelling))
+        lines.append(Pair(_pick(PUBLIC_TEMPLATES, rng).format(d=shown) + "\n", spelling))
     return lines
 
 
@@ -242,15 +247,15 @@ def misspell_words(text: str, rng: np.random.Generator) -> str:
 
 def _item(taxonomy: Taxonomy, kind: Kind, subclass: str, split: Split, row: Tag, rng: np.random.Generator) -> Item:
     template = _pick(TEMPLATES[kind, subclass][split], rng)
-    tag, answers, verbose = row.tag, (row.tag,), row.verbose
+    tag, answers, verbose = row.tag, (row.tag,), row.verbose[1]
     keywords: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     fields = {"d": row.description, "t": row.tag}
     if kind == "direct":
-        answers = (row.description,)
+        answers, verbose = (row.description,), ""
     elif kind == "context":
         step, virtual = ROLES[row.role]
-        keywords = (row.role, step)
+        keywords, verbose = (row.role, step), ""
         answers = (f"{row.role} , {step} , {'virtual' if virtual else 'physical'}",)
     elif kind == "unknown":
         phrase = _pick(taxonomy.unlisted[split], rng)
@@ -259,7 +264,7 @@ def _item(taxonomy: Taxonomy, kind: Kind, subclass: str, split: Split, row: Tag,
         else:
             phrase = f"{phrase} {row.description}"
         fields["d"], answers = phrase, (REFUSAL,)
-        verbose = spellings("_".join(word.capitalize() for word in phrase.split()))
+        verbose = "".join(word.capitalize() for word in phrase.split())
     elif kind == "typo":
         if subclass == "word":
             fields["d"] = misspell_words(row.description, rng)
@@ -268,7 +273,7 @@ def _item(taxonomy: Taxonomy, kind: Kind, subclass: str, split: Split, row: Tag,
     elif kind == "choice":
         options = _options(taxonomy, row, split, rng)
         fields["o"] = " or ".join(options)
-    return Item(kind, subclass, template.format(**fields), tag, answers, keywords, options, verbose, split)
+    return Item(kind, subclass, template.format(**fields) + "\n", tag, answers, keywords, options, verbose, split)
 
 
 def _near(tag: str, names: frozenset[str], rng: np.random.Generator) -> str:

@@ -7,7 +7,11 @@ __getattr__, __dir__, __all__ = exports(
     {
         "Bands": ".tags",
         "Reward": ".tags",
+        "group_advantages": ".advantages",
+        "levels_per_group": ".advantages",
         "recover": ".tags",
         "score": ".tags",
+        "zero_signal": ".advantages",
+        "zero_signal_share": ".advantages",
     },
 )

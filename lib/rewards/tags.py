@@ -39,6 +39,7 @@ HEDGES = (
     "unsure",
     "it depends",
 )
+OUTCOMES = ("right", "partial", "trap", "other_tag", "verbose", "refused", "empty", "wrong")
 _WORD = re.compile(r"[A-Za-z0-9]+(?:[_\-][A-Za-z0-9]+)*")
 
 
@@ -123,7 +124,7 @@ class Reward:
     right: bool
     """The scenario's own criterion, before any modifier."""
     outcome: str
-    """right, partial, wrong, trap, refused, verbose or empty."""
+    """One of OUTCOMES: what was said, whatever it is worth."""
 
 
 def tags_in(text: str, known: Collection[str]) -> list[str]:
@@ -282,7 +283,9 @@ def _wrong(text: str, known: Collection[str]) -> str:
         return "empty"
     if refuses(text):
         return "refused"
-    return "wrong" if tags_in(text, known) or not verbose(text) else "verbose"
+    if tags_in(text, known):
+        return "other_tag"
+    return "verbose" if verbose(text) else "wrong"
 
 
 def _plain(text: str) -> str:
