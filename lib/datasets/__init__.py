@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "archive": ".archive",
+        "building_points": ".building_points",
         "odor": ".odor",
         "registry": ".registry",
         "tag_scenarios": ".tag_scenarios",
