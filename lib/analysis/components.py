@@ -104,7 +104,7 @@ class ComponentChoice(TransformerMixin, BaseEstimator):
         return modulation(np.log(power), second)
 
     def plausible(self) -> np.ndarray:
-        """Which components' maps are neither temporal nor frontal, bool [S]; all of them if none or nothing is known."""
+        """Which components' maps are neither temporal nor frontal, bool [S]; all if none is, or without positions."""
         if self.positions is None:
             return np.ones(len(self.patterns_), dtype=bool)
         shares = [topography(pattern, self.positions) for pattern in self.patterns_]
@@ -145,9 +145,7 @@ class OwnBandPass(TransformerMixin, BaseEstimator):
         signals = epochs if self.choice_ is None else self.choice_.transform(epochs)
         freqs, psd = power_spectra(signals, self.rate, seconds=min(2.0, signals.shape[-1] / self.rate))
         self.spectrum_: Spectrum = peaks(freqs, psd.reshape(-1, psd.shape[-1]).mean(axis=0))
-        self.band_: Band = highest(
-            self.spectrum_.peaks, self.search, narrowest=self.narrowest, fallback=self.fallback
-        )
+        self.band_: Band = highest(self.spectrum_.peaks, self.search, narrowest=self.narrowest, fallback=self.fallback)
         self.filter_ = BandPass(self.band_.low, self.band_.high, self.rate).fit(epochs)
         return self
 

@@ -59,8 +59,8 @@ def matched(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def regions(positions: np.ndarray) -> np.ndarray:
     """The region of each electrode, an index into REGIONS [C]. positions [C, 3]: right, front, up, in any unit.
 
-    Electrodes are put on the unit sphere around the centre that fits them best. Temporal: low on either
-    side (F7, T7, P7 and right). Central: across the vertex, from FC5 and CP5 to the right. Frontal, posterior: the rest.
+    Electrodes are put on the unit sphere around the centre that fits them best. Temporal: low on either side, as F7, T7
+    and P7. Central: the strip across the vertex, from FC5 and CP5 to FC6 and CP6. Frontal and posterior: the rest.
     """
     positions = np.asarray(positions, dtype=float)
     if positions.ndim != 2 or positions.shape[1] != 3 or len(positions) < 4 or not np.isfinite(positions).all():
@@ -82,13 +82,15 @@ def topography(pattern: np.ndarray, positions: np.ndarray) -> dict[str, float]:
     energy = np.asarray(pattern, dtype=float) ** 2
     where = regions(positions)
     if energy.shape != where.shape or not energy.sum() > 0:
-        raise BookError(f"the map has shape {energy.shape} for {len(where)} electrodes, or is flat; give one value each")
+        raise BookError(
+            f"the map has shape {energy.shape} for {len(where)} electrodes, or is flat; give one value each"
+        )
     return {name: float(energy[where == index].sum() / energy.sum()) for index, name in enumerate(REGIONS)}
 
 
 @dataclass(frozen=True)
 class BandError:
-    """What a found band misses. centre: Hz between centres. edges: mean Hz between edges. overlap: shared over joint."""
+    """What a found band misses: Hz between centres, mean Hz between edges; overlap: shared over joint width."""
 
     centre: float
     edges: float

@@ -1,7 +1,7 @@
 """Common spatial patterns and the filters around them, as scikit-learn estimators (chapter 03, "Build it").
 
-Whatever looks at data or labels is fitted by `fit`, so that a cross-validation can refit it inside each fold. Epochs are
-[n, C, T] (trials, channels, samples); covariances are [n, C, C] and need no labels, so they may be computed once.
+Whatever looks at data or labels is fitted by `fit`, so that a cross-validation can refit it inside each fold. Epochs
+are [n, C, T] (trials, channels, samples); covariances are [n, C, C] and need no labels, so they may be computed once.
 
 Data after an average reference have C - 1 dimensions. A ridge added to one side of the generalised eigenproblem alone
 then selects the missing direction, where there is nothing to see; here both classes are first restricted to the
@@ -121,8 +121,9 @@ class CSP(TransformerMixin, BaseEstimator):
     """Common spatial patterns: log variance [n, n_components] behind filters fitted to two classes of trials.
 
     Takes epochs [n, C, T] or covariances [n, C, C], the same answer for both. With shrinkage 0 the features are those
-    of mne.decoding.CSP. After `fit`: `shares_` (of the variance, in the second class), `filters_` and `patterns_`
-    [r, C], best first. Raises BookError for other than two classes or settings out of range.
+    of mne.decoding.CSP, up to the one moment that it subtracts when it averages. After `fit`: `shares_` [r] (of the
+    variance, in the second class), `filters_` and `patterns_` [r, C], best first. Raises BookError for other than two
+    classes or settings out of range.
     Blankertz et al. 2008, IEEE Signal Processing Magazine; chapter 03.
     """
 
@@ -189,7 +190,9 @@ class BandPass(TransformerMixin, BaseEstimator):
         from scipy.signal import butter
 
         if not 0 < self.low < self.high < self.rate / 2:
-            raise BookError(f"band {self.low:g} to {self.high:g} Hz at {self.rate:g} Hz; give 0 < low < high < rate / 2")
+            raise BookError(
+                f"band {self.low:g} to {self.high:g} Hz at {self.rate:g} Hz; give 0 < low < high < rate / 2"
+            )
         self.sections_ = butter(self.order, (self.low, self.high), "bandpass", fs=self.rate, output="sos")
         return self
 
@@ -260,7 +263,7 @@ def permutation_scores(
     trials, the classifier only its training folds: what a CSP outside the cross-validation does.
     Equal to CSP(...) and PairedDiscriminant refitted by scikit-learn (a test compares). Chapter 03, "The leak".
     """
-    classes, second = two_classes(labels, len(covs))
+    _, second = two_classes(labels, len(covs))
     generator = np.random.default_rng(seed)
     flat = np.ascontiguousarray(covs, dtype=float).reshape(len(covs), -1)
     orders = [np.arange(len(covs)), *(generator.permutation(len(covs)) for _ in range(permutations))]

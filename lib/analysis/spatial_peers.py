@@ -72,7 +72,7 @@ class Restrict(TransformerMixin, BaseEstimator):
 def riemannian(shrinkage: float = 0.05, penalty: float = 1.0) -> BaseEstimator:
     """The peer without filters: covariances as points of a curved space, their tangent space, a logistic regression.
 
-    An unfitted scikit-learn pipeline over pyriemann, for epochs [n, C, T] or covariances [n, C, C]; classes weigh alike.
+    An unfitted pipeline over pyriemann, for epochs [n, C, T] or covariances [n, C, C]; its classes weigh alike.
     penalty: inverse strength of the 2-norm. Barachant et al. 2012, IEEE TBME; chapter 03.
     """
     from pyriemann.tangentspace import TangentSpace

@@ -1,8 +1,8 @@
 """Power spectra as a background line and peaks above it (chapter 03, "The idea").
 
 On log axes the background of an electroencephalogram is close to a line, log10 P = offset - exponent * log10 f. What
-rises above it are rhythms: peaks with a centre and a bandwidth (Donoghue et al. 2020, Nature Neuroscience). `peaks` fits
-one spectrum with specparam; lib/analysis/spectral_screening.py fits thousands at once.
+rises above it are rhythms: peaks with a centre and a bandwidth (Donoghue et al. 2020, Nature Neuroscience). `peaks`
+fits one spectrum with specparam; lib/analysis/spectral_screening.py fits thousands at once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def power_spectra(signals: np.ndarray, rate: float, *, seconds: float = 2.0) -> 
 
     window = round(seconds * rate)
     if np.shape(signals)[-1] < window:
-        raise BookError(f"signals have {np.shape(signals)[-1]} samples, a window of {seconds:g} s has {window}; shorten it")
+        raise BookError(
+            f"signals have {np.shape(signals)[-1]} samples, a window of {seconds:g} s has {window}; shorten it"
+        )
     return welch(signals, fs=rate, nperseg=window, axis=-1)
 
 
@@ -69,15 +71,15 @@ def inside(freqs: np.ndarray, psd: np.ndarray, span: tuple[float, float]) -> tup
     freqs, psd = np.asarray(freqs, dtype=float), np.asarray(psd, dtype=float)
     kept = (freqs >= max(span[0], 1e-9)) & (freqs <= span[1])
     if psd.shape[-1:] != freqs.shape or kept.sum() < 8:
-        raise BookError(f"spectra {psd.shape} on {freqs.shape} frequencies hold {kept.sum()} in {span} Hz; give 8 or more")
+        raise BookError(
+            f"spectra {psd.shape} on {freqs.shape} frequencies hold {kept.sum()} in {span} Hz; give 8 or more"
+        )
     if not np.all(psd[..., kept] > 0):
         raise BookError("a spectrum holds a value that is not positive, which has no logarithm; drop flat signals")
     return freqs[kept], psd[..., kept]
 
 
-def peaks(
-    freqs: np.ndarray, psd: np.ndarray, *, span: tuple[float, float] = (3.0, 40.0), most: int = 6
-) -> Spectrum:
+def peaks(freqs: np.ndarray, psd: np.ndarray, *, span: tuple[float, float] = (3.0, 40.0), most: int = 6) -> Spectrum:
     """Fit one spectrum [F] (power, not its logarithm) with specparam: the line and at most `most` peaks.
 
     span: Hz to fit. Raises BookError for a spectrum that cannot be fitted.

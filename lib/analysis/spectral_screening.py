@@ -30,9 +30,7 @@ class Screened:
     peaks: np.ndarray
 
 
-def screen(
-    freqs: np.ndarray, psd: np.ndarray, *, span: tuple[float, float] = (3.0, 40.0), most: int = 6
-) -> Screened:
+def screen(freqs: np.ndarray, psd: np.ndarray, *, span: tuple[float, float] = (3.0, 40.0), most: int = 6) -> Screened:
     """Parameterise spectra [N, F] (power): lines and at most `most` peaks each, within `span` Hz.
 
     Raises BookError for spectra that hold no positive power or too few frequencies there.
@@ -79,7 +77,7 @@ def _gaussians(freqs: np.ndarray, params: np.ndarray) -> np.ndarray:
 
 def _read_off(freqs: np.ndarray, flat: np.ndarray, most: int) -> np.ndarray:
     """Guesses [N, most, 3] of peaks, highest first; height 0 where none stands out any more."""
-    guesses = np.zeros((len(flat), most, 3)) + [freqs[0], WIDTHS[0] / 2, 0.0]
+    guesses = np.tile([freqs[0], WIDTHS[0] / 2, 0.0], (len(flat), most, 1))
     rest, rows, open_ = flat.copy(), np.arange(len(flat)), np.ones(len(flat), dtype=bool)
     for index in range(most):
         top = rest.argmax(axis=1)
@@ -140,7 +138,9 @@ def _refine(freqs: np.ndarray, flat: np.ndarray, guesses: np.ndarray, kept: np.n
     return params
 
 
-def _step(freqs: np.ndarray, params: np.ndarray, bumps: np.ndarray, rest: np.ndarray, damping: np.ndarray) -> np.ndarray:
+def _step(
+    freqs: np.ndarray, params: np.ndarray, bumps: np.ndarray, rest: np.ndarray, damping: np.ndarray
+) -> np.ndarray:
     """A damped Gauss-Newton step [N, P, 3]; it is zero for peaks whose bump is zero."""
     centre, deviation, height = (params[..., index, None] for index in range(3))
     gap = (freqs - centre) / deviation
