@@ -42,12 +42,14 @@ def screen(freqs: np.ndarray, psd: np.ndarray, *, span: tuple[float, float] = (3
     flat = _above(log_freqs, log_power, *line(log_freqs, log_power, (first <= 0).astype(float)))
     guesses = _read_off(freqs, flat, most)
     kept = _keep(freqs, guesses)
-    fitted = _refine(freqs, flat, guesses, kept)
-    bumps = np.where(kept[..., None], _gaussians(freqs, fitted), 0.0).sum(axis=1)
-    offsets, exponents = line(log_freqs, log_power - bumps, even)
-    found = np.where(kept[..., None], fitted * [1.0, 2.0, 1.0], np.nan)
+    found, rest, counts = np.full_like(guesses, np.nan), log_power.copy(), kept.sum(axis=1)
+    for count in np.unique(counts[counts > 0]):  # spectra with equally many peaks are fitted together
+        rows = np.flatnonzero(counts == count)
+        fitted = _refine(freqs, flat[rows], guesses[rows][kept[rows]].reshape(-1, count, 3))
+        rest[rows] -= _gaussians(freqs, fitted).sum(axis=1)
+        found[rows, :count] = fitted * [1.0, 2.0, 1.0]
     order = np.argsort(found[..., 0], axis=1)  # NaN last
-    return Screened(offsets, exponents, np.take_along_axis(found, order[..., None], axis=1))
+    return Screened(*line(log_freqs, rest, even), np.take_along_axis(found, order[..., None], axis=1))
 
 
 def line(log_freqs: np.ndarray, log_power: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +120,7 @@ def _keep(freqs: np.ndarray, guesses: np.ndarray) -> np.ndarray:
     return kept
 
 
-def _refine(freqs: np.ndarray, flat: np.ndarray, guesses: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _refine(freqs: np.ndarray, flat: np.ndarray, guesses: np.ndarray) -> np.ndarray:
     """Fit all peaks of each spectrum together: least squares within bounds, [N, P, 3]."""
     low, high = guesses.copy(), guesses.copy()
     low[..., 0] = np.maximum(guesses[..., 0] - REACH * guesses[..., 1], freqs[0])
@@ -126,11 +128,11 @@ def _refine(freqs: np.ndarray, flat: np.ndarray, guesses: np.ndarray, kept: np.n
     low[..., 1], high[..., 1] = WIDTHS[0] / 2, WIDTHS[1] / 2
     low[..., 2], high[..., 2] = 0.0, np.inf
     params, damping = guesses.copy(), np.full(len(flat), DAMPING)
-    bumps = np.where(kept[..., None], _gaussians(freqs, params), 0.0)
+    bumps = _gaussians(freqs, params)
     rest = flat - bumps.sum(axis=1)
     for _ in range(STEPS):
         trial = np.clip(params + _step(freqs, params, bumps, rest, damping), low, high)
-        trial_bumps = np.where(kept[..., None], _gaussians(freqs, trial), 0.0)
+        trial_bumps = _gaussians(freqs, trial)
         trial_rest = flat - trial_bumps.sum(axis=1)
         better = np.einsum("nf,nf->n", trial_rest, trial_rest) <= np.einsum("nf,nf->n", rest, rest)
         params[better], bumps[better], rest[better] = trial[better], trial_bumps[better], trial_rest[better]
@@ -141,7 +143,7 @@ def _refine(freqs: np.ndarray, flat: np.ndarray, guesses: np.ndarray, kept: np.n
 def _step(
     freqs: np.ndarray, params: np.ndarray, bumps: np.ndarray, rest: np.ndarray, damping: np.ndarray
 ) -> np.ndarray:
-    """A damped Gauss-Newton step [N, P, 3]; it is zero for peaks whose bump is zero."""
+    """A damped Gauss-Newton step [N, P, 3]."""
     centre, deviation, height = (params[..., index, None] for index in range(3))
     gap = (freqs - centre) / deviation
     slopes = np.stack([bumps * gap / deviation, bumps * gap**2 / deviation, bumps / np.maximum(height, 1e-6)], axis=2)
