@@ -9,7 +9,7 @@ reference that the KL term, or the pair loss, is measured from.
     tuned = sft(base, tokenizer, pairs, Imitation(steps=200))
     trained = grpo(tuned.model, tokenizer, prompts, reward, Leash(rate=1e-3, steps=40))
 
-Left out: evaluation and saving inside trl (the chapter does both), schedules (the rate is constant), packing.
+Left out: evaluation and saving inside trl (the chapter does both), warm-up, packing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Imitation:
     batch: int = 32
     """Pairs in an update."""
     rate: float = 1e-3
-    """Learning rate, constant."""
+    """Learning rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Whether the rate stays or falls to zero."""
     seed: int = 0
     """Draws orders and the adapter's first weights."""
     adapter: Adapter | None = None
@@ -219,7 +221,7 @@ def _train(
     with tempfile.TemporaryDirectory() as folder, own_randomness(recipe.seed), quiet():
         common = {
             "output_dir": folder, "per_device_train_batch_size": size, "max_steps": recipe.steps,
-            "learning_rate": recipe.rate, "lr_scheduler_type": "constant", "warmup_steps": 0, "weight_decay": 0.0,
+            "learning_rate": recipe.rate, "lr_scheduler_type": getattr(recipe, "schedule", "constant"), "warmup_steps": 0, "weight_decay": 0.0,
             "max_grad_norm": 1.0, "seed": recipe.seed, "logging_steps": 1, "save_strategy": "no", "report_to": [],
             "disable_tqdm": True, "bf16": False, "gradient_checkpointing": False,
             "use_cpu|no_cuda": not torch.cuda.is_available(), "dataloader_pin_memory": False,
