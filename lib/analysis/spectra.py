@@ -15,7 +15,7 @@ from lib.errors import BookError
 
 BETA = (13.0, 30.0)  # Hz, the textbook band
 WIDTHS = (1.0, 8.0)  # Hz, bandwidths that a peak may have
-LOWEST_PEAK = 0.05  # log10 power above the line
+LOWEST_PEAK = 0.1  # log10 power above the line: a quarter more than the background
 STANDARD_DEVIATIONS = 2.0  # of the residual: how far a peak must stand out
 
 
