@@ -232,10 +232,18 @@ def _train(
         trainer.remove_callback(PrinterCallback)
         trainer.train()
         taught = trainer.accelerator.unwrap_model(trainer.model)
-        taught = taught.merge_and_unload() if hasattr(taught, "merge_and_unload") else taught
+        taught = _plain(taught.merge_and_unload() if hasattr(taught, "merge_and_unload") else taught)
     history = tuple(_step(row) for row in trainer.state.log_history if "loss" in row)
     logger.info("%s: %d steps, last %s", trainer_class.__name__, len(history), history[-1])
     return Taught(taught.eval(), history)
+
+
+def _plain(model: Any) -> Any:
+    """Take off the forward functions that trl hangs on a model: a later copy would go on calling the model they closed
+    over, and train weights that nothing reads."""
+    for module in model.modules():
+        vars(module).pop("forward", None)
+    return model
 
 
 NAMES = {"loss": "loss", "reward": "reward", "kl": "kl", "frac_reward_zero_std": "zero_signal",
