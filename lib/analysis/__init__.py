@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = exports(
         "summarise": ".robustness",
         "TagRetriever": ".retrieval",
         "tag_evaluation": ".tag_evaluation",
+        "tag_knowledge": ".tag_knowledge",
         "ComponentChoice": ".components",
         "OwnBandPass": ".components",
         "expected_maximum": ".small_samples",

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = exports(
         "building_points": ".building_points",
         "odor": ".odor",
         "registry": ".registry",
+        "tag_lessons": ".tag_lessons",
         "tag_scenarios": ".tag_scenarios",
         "taxonomy": ".taxonomy",
         "bundled": ".registry",

@@ -14,7 +14,7 @@ import numpy as np
 
 from lib.errors import BookError
 
-from .tag_scenarios import SUBCLASSES, Item, Kind, scenarios, verbose_corpus
+from .tag_scenarios import REFUSAL, SUBCLASSES, Item, Kind, scenarios, verbose_corpus
 from .taxonomy import Split, Taxonomy
 
 HEDGED = "i think"  # a hedge that the reward knows
@@ -122,3 +122,23 @@ def exam(taxonomy: Taxonomy, each: int, rng: np.random.Generator, *, tags: Split
     for kind in SUBCLASSES:
         found += scenarios(taxonomy, kind, "test", each, rng, tags=tags)
     return found
+
+
+def candidates(taxonomy: Taxonomy, count: int, rng: np.random.Generator) -> list[tuple[Item, str]]:
+    """About `count` questions on validation tags, each with one right and three wrong answers: what a critic reads.
+
+    Wrong answers: the public spelling or the tag in the phrase, a refusal where one is out of place, and the answer to
+    another question of the same kind. Validation sentences and tags only. Chapter 01, "Pushing further".
+    """
+    items = drawn(taxonomy, PRACTICE, "validation", count, rng)
+    by_kind: dict[str, list[Item]] = {}
+    for item in items:
+        by_kind.setdefault(item.kind, []).append(item)
+    shown = []
+    for item in items:
+        peers = [peer.answer for peer in by_kind[item.kind] if peer.answer != item.answer]
+        other = peers[int(rng.integers(len(peers)))] if peers else item.tag
+        drifted = item.verbose or item.tag
+        trap = item.tag if item.kind == "unknown" else REFUSAL
+        shown += [(item, text) for text in (item.answer, other, drifted, trap) if text]
+    return shown

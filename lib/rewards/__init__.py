@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = exports(
     __name__,
     {
         "Bands": ".tags",
+        "Critic": ".critic",
         "Reward": ".tags",
         "group_advantages": ".advantages",
         "levels_per_group": ".advantages",

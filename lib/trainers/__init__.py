@@ -7,11 +7,13 @@ __getattr__, __dir__, __all__ = exports(
     {
         "Batches": ".batching",
         "CheckpointStore": ".checkpoint",
+        "Curriculum": ".curriculum",
         "EMA": ".ema",
         "Evaluation": ".codebook_loss",
         "Progress": ".language_model",
         "TrainingConfig": ".language_model",
         "apply_delay": ".delay",
+        "equal_steps": ".curriculum",
         "evaluate": ".language_model",
         "odor_map": ".odor_map",
         "preferences": ".preferences",
