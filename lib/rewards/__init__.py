@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = exports(
         "levels_per_group": ".advantages",
         "recover": ".tags",
         "score": ".tags",
+        "tags": ".tags",
         "zero_signal": ".advantages",
         "zero_signal_share": ".advantages",
     },
