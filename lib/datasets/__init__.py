@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = exports(
     {
         "archive": ".archive",
         "building_points": ".building_points",
+        "eeg": ".eeg",
+        "eeg_real": ".eeg_real",
         "odor": ".odor",
         "registry": ".registry",
         "tag_lessons": ".tag_lessons",
