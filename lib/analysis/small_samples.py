@@ -24,6 +24,19 @@ def paired_power(mean: float, spread: float, count: int, *, level: float = 0.05)
     return float(nct.sf(edge, freedom, shift) + nct.cdf(-edge, freedom, shift))
 
 
+def sign_flip_p(differences: np.ndarray) -> float:
+    """Exact two-sided p-value of a mean difference over subjects: all 2^n ways to swap the two arms of a subject.
+
+    differences [n], n at most 20. The smallest p with seven subjects is 2 / 128. Raises BookError for other n.
+    """
+    values = np.asarray(differences, dtype=float)
+    if values.ndim != 1 or not 1 <= len(values) <= 20:
+        raise BookError(f"differences have shape {values.shape}; give one number for each of 1 to 20 subjects")
+    signs = 1 - 2 * ((np.arange(2 ** len(values))[:, None] >> np.arange(len(values))) & 1)
+    means = np.abs(signs @ values)
+    return float(np.mean(means >= means[0] * (1 - 1e-12)))
+
+
 def subjects_needed(mean: float, spread: float, *, power: float = 0.8, level: float = 0.05, most: int = 1000) -> int:
     """The least number of subjects at which `paired_power` reaches `power`; BookError when `most` are not enough."""
     for count in range(2, most + 1):

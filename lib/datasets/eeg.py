@@ -11,7 +11,7 @@ subjects are optimistic.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,12 @@ class Recording:
     rate: float
     info: Any = field(repr=False)
     truth: Truth | None = None
+
+    def part(self, rows: np.ndarray) -> Recording:
+        """Some trials alone, by number or by truth value [n]; without the truth's time courses."""
+        truth = self.truth and replace(self.truth, courses={})
+        chosen = {name: getattr(self, name)[rows] for name in ("epochs", "labels", "session")}
+        return replace(self, **chosen, truth=truth)
 
     @property
     def positions(self) -> np.ndarray:

@@ -28,6 +28,18 @@ def test_power_is_the_level_without_an_effect_and_grows_with_subjects():
     assert ss.paired_power(0.1, 0.1, needed) >= 0.8 > ss.paired_power(0.1, 0.1, needed - 1)
 
 
+def test_flipping_signs_counts_every_arrangement():
+    assert ss.sign_flip_p(np.ones(7)) == pytest.approx(2 / 128)
+    assert ss.sign_flip_p([1.0, -1.0]) == 1.0
+    from scipy.stats import permutation_test
+
+    values = np.random.default_rng(3).normal(0.4, 1, 9)
+    other = permutation_test(
+        (values, np.zeros(9)), lambda a, b: np.mean(a - b), permutation_type="samples", n_resamples=np.inf
+    )
+    assert ss.sign_flip_p(values) == pytest.approx(other.pvalue, abs=1 / 2**8)
+
+
 def test_the_spread_of_two_equally_good_decoders():
     rng = np.random.default_rng(1)
     unlike = rng.random((20_000, 60)) < 0.3
