@@ -7,5 +7,7 @@ __getattr__, __dir__, __all__ = exports(
     {
         "explain": ".choice",
         "gated_delta_rule": ".gated_delta",
+        "topk_decode": ".topk",
+        "topk_encode": ".topk",
     },
 )

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from lib.errors import BookError
 
-KERNELS = {"gated_delta_rule": ("lib.kernels.gated_delta.rule", "explain_gated_delta_rule")}
+KERNELS = {
+    "gated_delta_rule": ("lib.kernels.gated_delta.rule", "explain_gated_delta_rule"),
+    "topk_decode": ("lib.kernels.topk.rule", "explain_topk_decode"),
+}
 
 
 @dataclass(frozen=True)
