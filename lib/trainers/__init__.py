@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = exports(
         "evaluate": ".language_model",
         "odor_map": ".odor_map",
         "preferences": ".preferences",
+        "sequence_loss": ".sequence_loss",
         "stratified_split": ".stratification",
         "train": ".language_model",
         "undo_delay": ".delay",
