@@ -25,7 +25,7 @@ def prepare(folder: Path, profile: str) -> None:
     prompts = [item.prompt for item in tag_lessons.practice(table, lessons, rng)]
     tokenizer = tag_decoder.word_tokenizer([*prompts, *(text for pair in public + taught for text in pair)], words=1600)
     base = tag_decoder.build(tag_decoder.TagDecoderConfig(), tokenizer, seed=0)
-    recipe = dict(batch=48, schedule="cosine", seed=0)
+    recipe = {"batch": 48, "schedule": "cosine", "seed": 0}
     base = sft(base, tokenizer, public, Imitation(steps=base_steps, rate=3e-3, **recipe)).model
     tag_decoder.save(base, tokenizer, folder / "01.base.safetensors")
     imitating = sft(base, tokenizer, taught, Imitation(steps=sft_steps, rate=2e-3, **recipe)).model

@@ -40,7 +40,7 @@ def drawn(
     rng: np.random.Generator,
     tags: Split | None = None,
 ) -> list[Item]:
-    """About `count` questions in given shares of the forms, at least one of each. Raises BookError for a count below 1."""
+    """About `count` questions in given shares of the forms, one of each at least; raises BookError for no questions."""
     if count < 1:
         raise BookError(f"{count} questions cannot be drawn: ask for 1 or more")
     whole, found = sum(shares.values()), []
@@ -117,7 +117,7 @@ def flawed_reasons(taxonomy: Taxonomy, count: int, rng: np.random.Generator) -> 
 
 
 def exam(taxonomy: Taxonomy, each: int, rng: np.random.Generator, *, tags: Split | None = None) -> list[Item]:
-    """`each` test questions of every scenario, its forms taking turns. tags="train" asks known tags in new sentences."""
+    """`each` test questions of every scenario, its forms in turn. tags="train" asks known tags in new sentences."""
     found: list[Item] = []
     for kind in SUBCLASSES:
         found += scenarios(taxonomy, kind, "test", each, rng, tags=tags)

@@ -19,7 +19,9 @@ SMOLLM2 = "smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def pretrained(name: str = SMOLLM2, *, quantisation: object | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def pretrained(
+    name: str = SMOLLM2, *, quantisation: object | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model and its tokenizer, padded on the left. name: "smollm2" or a hub id such as "microsoft/phi-4".
 
     quantisation: what `lib.trainers.trl_arguments.four_bit` gives; only for hub ids. Raises BookError, in one line,

@@ -67,7 +67,7 @@ def word_tokenizer(texts: Iterable[str], words: int = 1000) -> PreTrainedTokeniz
 
 
 def tokenizer_of(vocabulary: list[str]) -> PreTrainedTokenizerFast:
-    """The tokenizer whose tokens are listed, in the order of their numbers; raises BookError for a token named twice."""
+    """The tokenizer whose tokens are listed, in the order of their numbers; raises BookError for one named twice."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -22,7 +22,7 @@ class Critic:
     sizes: number of hash buckets. strength: inverse of the penalty on weights (C of scikit-learn).
     """
 
-    def __init__(self, sizes: int = 2**16, strength: float = 3.0) -> None:
+    def __init__(self, sizes: int = 2**13, strength: float = 3.0) -> None:
         from sklearn.feature_extraction import FeatureHasher
         from sklearn.linear_model import LogisticRegression
 
@@ -61,4 +61,5 @@ def features(prompt: str, completion: str) -> list[str]:
         pieces |= {said[0][i : i + n] for n in range(1, 5) for i in range(len(said[0]) - n + 1)}
     length = f"length {min(len(said), 6)}"
     repeated = f"share {min(len(set(said) & words), 4)}"
-    return [f"shape {shape[:24]}", length, repeated, *sorted(pieces)] + [f"{w}|{p}" for w in words for p in sorted(pieces)]
+    crossed = [f"{word}|{piece}" for word in sorted(words) for piece in sorted(pieces)]
+    return [f"shape {shape[:24]}", length, repeated, *sorted(pieces), *crossed]

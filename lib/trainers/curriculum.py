@@ -28,7 +28,7 @@ class Curriculum:
         self._reached: dict[tuple[str, int], Taught] = {}
 
     def reach(self, path: str, seed: int) -> Taught:
-        """The model at the end of a path, every stage run with `seed`. Raises BookError for a name that is not there."""
+        """The model at the end of a path, every stage run with `seed`; raises BookError for an unknown name."""
         first, *rest = path.split("+")
         if first not in self.starts or not set(rest) <= set(self.stages):
             known = f"one of {', '.join(self.starts)}, then any of {', '.join(self.stages)}"

@@ -137,7 +137,8 @@ class Taught:
 
     model: PreTrainedModel
     history: tuple[dict[str, float], ...]
-    """One mapping a step: loss, and for GRPO reward, kl, zero_signal (share of groups) and length."""
+    """One mapping a step: loss; for GRPO also reward, kl, length, and the shares of groups whose answers all earn the
+    same (zero_signal) and of those with three or more different rewards (mixed)."""
 
     def last(self, name: str, steps: int = 10) -> float:
         """The mean of a logged value over the last few steps; raises BookError when it was not logged."""
@@ -182,8 +183,13 @@ def grpo(
 
     _some(prompts, "prompts")
 
+    mixed: list[float] = []
+
     def rewards(completions: list[str], number: list[int], **_: Any) -> list[float]:
-        return [float(reward(index, text)) for index, text in zip(number, completions, strict=True)]
+        earned = [float(reward(index, text)) for index, text in zip(number, completions, strict=True)]
+        groups = [set(earned[place : place + recipe.group]) for place in range(0, len(earned), recipe.group)]
+        mixed.append(sum(len(levels) > 2 for levels in groups) / len(groups))
+        return earned
 
     wanted = {
         "num_generations": recipe.group, "max_completion_length|max_new_tokens": recipe.max_new_tokens,
@@ -193,7 +199,9 @@ def grpo(
     data = Dataset.from_dict({"prompt": list(prompts), "number": list(range(len(prompts)))})
     extra = {"train_dataset": data, "reward_funcs|reward_function": rewards, "peft_config": _lora(recipe.adapter)}
     size = recipe.prompts * recipe.group
-    return _train(GRPOTrainer, GRPOConfig, model, tokenizer, recipe, size, wanted, extra)
+    taught = _train(GRPOTrainer, GRPOConfig, model, tokenizer, recipe, size, wanted, extra)
+    history = ({**row, "mixed": share} for row, share in zip(taught.history, mixed, strict=True))
+    return replace(taught, history=tuple(history))
 
 
 def dpo(
@@ -221,7 +229,8 @@ def _train(
     with tempfile.TemporaryDirectory() as folder, own_randomness(recipe.seed), quiet():
         common = {
             "output_dir": folder, "per_device_train_batch_size": size, "max_steps": recipe.steps,
-            "learning_rate": recipe.rate, "lr_scheduler_type": getattr(recipe, "schedule", "constant"), "warmup_steps": 0, "weight_decay": 0.0,
+            "learning_rate": recipe.rate, "lr_scheduler_type": getattr(recipe, "schedule", "constant"),
+            "warmup_steps": 0, "weight_decay": 0.0,
             "max_grad_norm": 1.0, "seed": recipe.seed, "logging_steps": 1, "save_strategy": "no", "report_to": [],
             "disable_tqdm": True, "bf16": False, "gradient_checkpointing": False,
             "use_cpu|no_cuda": not torch.cuda.is_available(), "dataloader_pin_memory": False,
@@ -239,8 +248,10 @@ def _train(
 
 
 def _plain(model: Any) -> Any:
-    """Take off the forward functions that trl hangs on a model: a later copy would go on calling the model they closed
-    over, and train weights that nothing reads."""
+    """Take off the forward functions that trl hangs on a model.
+
+    A later copy would go on calling the model that they closed over, and train weights that nothing reads.
+    """
     for module in model.modules():
         vars(module).pop("forward", None)
     return model

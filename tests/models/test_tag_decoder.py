@@ -8,7 +8,8 @@ from lib.errors import BookError
 from lib.models import answers, log_probabilities, tag_decoder
 from lib.models.tag_decoder import TagDecoderConfig
 
-TEXTS = ["what is the tag for supply air static pressure setpoint ?\n", "SupplyAirStaticPressureSetpoint", "SPS", "ZN_T2"]
+ASKED = "what is the tag for supply air static pressure setpoint ?\n"
+TEXTS = [ASKED, "SupplyAirStaticPressureSetpoint", "SPS", "ZN_T2"]
 SMALL = TagDecoderConfig(width=32, layers=2, heads=2, feed_forward=48)
 
 
@@ -22,7 +23,7 @@ def model(tokenizer):
     return tag_decoder.build(SMALL, tokenizer, seed=3)
 
 
-@pytest.mark.parametrize("text", [*TEXTS, "", " ", "  two  spaces", "zn-2_RHC = SPS?\n\n", "SupplyFoo", "air Air AIR 12"])
+@pytest.mark.parametrize("text", [*TEXTS, "", " ", "  two  spaces", "zn-2_RHC = SPS?\n\n", "SupplyFoo", "air AIR 12"])
 def test_decoding_gives_the_text_back(tokenizer, text):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 

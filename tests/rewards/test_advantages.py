@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from lib.errors import BookError
 from lib.rewards.advantages import group_advantages, levels_per_group, zero_signal, zero_signal_share
 
-GROUPS = st.lists(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1.0, 1.2]), min_size=4, max_size=4), min_size=1, max_size=6)
+PRICES = st.sampled_from([-1.0, -0.5, 0.0, 1.0, 1.2])
+GROUPS = st.lists(st.lists(PRICES, min_size=4, max_size=4), min_size=1, max_size=6)
 
 
 @pytest.mark.parametrize("wrong", [-0.8, -1.0, 0.0, -5.0], ids=lambda wrong: f"wrong {wrong:g}")

@@ -1,4 +1,4 @@
-"""The three preference trainers: they learn what they are given, leave the model alone, and ask trl by its own names."""
+"""The three preference trainers: they learn what they are given, leave the model alone, ask trl by its own names."""
 
 import random
 
@@ -85,7 +85,7 @@ def test_group_reward_moves_sampling_towards_what_earns_more(start, tokenizer):
     assert not np.allclose(*logs), "a copy of a model that trl has trained must not go on calling that model"
     assert len(seen) == 12 * 8 * 4
     assert {number for number, _ in seen} <= set(range(len(PROMPTS)))
-    assert {"loss", "reward", "zero_signal", "length"} <= set(taught.history[-1])
+    assert {"loss", "reward", "zero_signal", "length", "mixed"} <= set(taught.history[-1])
 
 
 def test_without_a_signal_and_with_a_leash_nothing_moves(tuned, tokenizer):
@@ -126,7 +126,10 @@ class Trainers:
         pass
 
 
-@pytest.mark.parametrize(("config", "name"), [(NewGRPOConfig, "max_completion_length"), (OldGRPOConfig, "max_new_tokens")])
+NAMES = [(NewGRPOConfig, "max_completion_length"), (OldGRPOConfig, "max_new_tokens")]
+
+
+@pytest.mark.parametrize(("config", "name"), NAMES)
 def test_the_longest_answer_is_asked_for_by_the_name_that_exists(config, name):
     assert accepted(config.__init__, {"max_completion_length|max_new_tokens": 9, "beta": 0.2}) == {name: 9, "beta": 0.2}
 
@@ -148,9 +151,14 @@ def test_an_argument_that_no_version_has_is_never_dropped():
 def test_randomness_is_put_back_even_after_an_error():
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    with pytest.raises(ValueError), own_randomness(3):
-        torch.rand(4)
-        raise ValueError
+
+    def fails():
+        with own_randomness(3):
+            torch.rand(4)
+            raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        fails()
     assert torch.equal(before, torch.random.get_rng_state())
 
 
