@@ -91,7 +91,7 @@ def four_bit() -> Any:
     import torch
 
     if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
-        raise BookError("QLoRA needs a GPU and the package bitsandbytes, and one of them is missing; use LoRA in float32")
+        raise BookError("QLoRA needs a GPU and the package bitsandbytes, and one is missing; use LoRA in float32")
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
