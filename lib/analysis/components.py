@@ -17,7 +17,7 @@ from lib.analysis.spectra import BETA, Band, Spectrum, highest, peaks, power_spe
 from lib.errors import BookError
 
 CLEAN = (1.0, 45.0)  # Hz, what the unmixing is learned on: no drift, no line noise
-ROUNDS = 400  # of FastICA
+ROUNDS = 150  # of FastICA
 TOLERANCE = 1e-3
 Criterion = Literal["power", "evoked"]
 
@@ -48,7 +48,7 @@ class ComponentChoice(TransformerMixin, BaseEstimator):
         search: tuple[float, float] = (13.0, 35.0),
         positions: np.ndarray | None = None,
         limit: float = 0.5,
-        max_samples: int = 20_000,
+        max_samples: int = 12_000,
         seed: int = 0,
     ):
         """max_samples: how many moments, evenly spaced, the unmixing is learned on."""

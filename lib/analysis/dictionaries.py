@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lib.analysis.source_recovery import Dictionary, describe
 from lib.errors import BookError
+
+if TYPE_CHECKING:
+    from lib.models.sparse_autoencoder import TopKSAE
 
 ROUNDS = 500
 TOLERANCE = 1e-4
@@ -81,7 +86,7 @@ def folded(codes: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Join pairs of atoms that point in opposite directions: (codes, atoms) with one signed atom for each such pair.
 
     A code that cannot be negative, such as a rectified one, needs two atoms for a source with two signs. The most
-    opposite pairs join first, each atom once, as long as their cosine is below -0.9.
+    opposite pairs join first, each atom once, as long as their cosine is below -0.9; the joint atom is the first one's.
     """
     lengths = np.linalg.norm(atoms, axis=1, keepdims=True)
     unit = np.divide(atoms, lengths, out=np.zeros_like(atoms, dtype=float), where=lengths > 0)
@@ -100,3 +105,22 @@ def folded(codes: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray
         if index in partner:
             signed[:, column] -= codes[:, partner[index]] * lengths[partner[index], 0]
     return signed, unit[kept]
+
+
+def of_autoencoder(model: TopKSAE, signals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a trained sparse autoencoder makes of signals [T, C]: (codes [T, S], atoms [S, C], offset [C]), folded."""
+    import torch
+
+    with torch.no_grad():
+        code = model.encode(torch.as_tensor(signals, dtype=torch.float32))
+    codes = np.zeros((len(signals), len(model.decoder)))
+    np.put_along_axis(codes, code.features.numpy(), code.values.numpy().astype(float), axis=1)
+    atoms, offset = (part.detach().numpy().astype(float) for part in (model.decoder, model.decoder_bias))
+    return *folded(codes, atoms), offset
+
+
+def score(mixture: Mixture, codes: np.ndarray, atoms: np.ndarray, offset: np.ndarray | None = None) -> Dictionary:
+    """`describe` for a mixture; sources beyond the atoms count as not found. offset: by default the signals' mean."""
+    codes, atoms = padded(codes, atoms, len(mixture.maps))
+    offset = mixture.signals.mean(axis=0) if offset is None else offset
+    return describe(mixture.signals, codes, atoms, mixture.sources, mixture.maps, offset=offset)

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lib.analysis import describe
 from lib.analysis import dictionaries as ds
 from lib.errors import BookError
-
-
-def score(mixture, codes, atoms):
-    codes, atoms = ds.padded(codes, atoms, len(mixture.maps))
-    return describe(mixture.signals, codes, atoms, mixture.sources, mixture.maps, offset=mixture.signals.mean(axis=0))
 
 
 @pytest.mark.parametrize("active", [0.1, 0.5, 1.0])
@@ -29,8 +23,8 @@ def test_a_mixture_is_what_it_says(active):
 @pytest.mark.parametrize("active", [0.1, 1.0])
 def test_independent_components_find_the_sources_and_principal_ones_do_not(active):
     mixture = ds.sparse_mixture(12, 6, 8_000, active=active)
-    independent = score(mixture, *ds.independent_components(mixture.signals, 6))
-    principal = score(mixture, *ds.principal_components(mixture.signals, 6))
+    independent = ds.score(mixture, *ds.independent_components(mixture.signals, 6))
+    principal = ds.score(mixture, *ds.principal_components(mixture.signals, 6))
     assert independent.maps > 0.97
     assert independent.courses > 0.97
     assert independent.maps > principal.maps + 0.1
@@ -42,7 +36,7 @@ def test_more_sources_than_channels_are_beyond_independent_components():
     mixture = ds.sparse_mixture(8, 16, 8_000, active=0.1)
     codes, atoms = ds.independent_components(mixture.signals, 16)
     assert atoms.shape == (8, 8)
-    found = score(mixture, codes, atoms)
+    found = ds.score(mixture, codes, atoms)
     assert found.maps < 0.6
     assert found.dead == pytest.approx(0.5)
 
@@ -56,7 +50,7 @@ def test_opposite_atoms_become_one_signed_atom():
     codes, signed = ds.folded(both[:, order], atoms[order])
     assert signed.shape == (4, 10)
     np.testing.assert_allclose(codes @ signed, mixture.signals, atol=1e-12)
-    found = score(mixture, codes, signed)
+    found = ds.score(mixture, codes, signed, np.zeros(10))
     assert (found.maps, found.courses) == pytest.approx((1, 1))
 
 
@@ -65,6 +59,25 @@ def test_atoms_without_an_opposite_stay_as_they_are():
     kept, same = ds.folded(codes, atoms)
     np.testing.assert_array_equal(kept, codes)
     np.testing.assert_array_equal(same, atoms)
+
+
+def test_a_sparse_autoencoder_finds_sparse_sources_beyond_the_channels():
+    import torch
+
+    from lib.models.sparse_autoencoder import TopKSAE
+    from lib.trainers.sparse_autoencoder import SAETraining, train_sae
+
+    mixture = ds.sparse_mixture(8, 12, 6_000, active=0.08)
+    signals = torch.tensor(mixture.signals, dtype=torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    model = TopKSAE(8, 48, 2, generator)
+    before = ds.score(mixture, *ds.of_autoencoder(model, mixture.signals))
+    train_sae(model, signals, SAETraining(steps=800, rate=3e-3), generator=generator)
+    codes, atoms, offset = ds.of_autoencoder(model, mixture.signals)
+    found = ds.score(mixture, codes, atoms, offset)
+    assert found.maps > max(0.9, before.maps + 0.05)
+    assert found.maps > ds.score(mixture, *ds.independent_components(mixture.signals, 12)).maps + 0.2
+    assert found.explained > max(0.8, before.explained)
 
 
 def test_refusals_name_the_value():
