@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+CHUNK = 32  # vectors whose rows are gathered at once: few enough to stay in the cache
+
 
 class SparseDecode(torch.autograd.Function):
     """Rows of a decoder, weighted and added up."""
@@ -54,13 +56,28 @@ class SparseEncode(torch.autograd.Function):
 
 def row_products(table: Tensor, indices: Tensor, vectors: Tensor) -> Tensor:
     """Inner products of each vector [N, D] with the rows of the table [F, D] that its indices [N, k] name, [N, k]."""
-    found = [(table[column] * vectors).sum(dim=1) for column in indices.unbind(dim=1)]
-    return torch.stack(found, dim=1)
+    found = vectors.new_empty(indices.shape)
+    for start in range(0, len(indices), CHUNK):
+        part = slice(start, start + CHUNK)
+        found[part] = torch.bmm(table[indices[part]], vectors[part, :, None]).squeeze(2)
+    return found
 
 
 def add_rows(table: Tensor, indices: Tensor, weights: Tensor, vectors: Tensor) -> Tensor:
-    """A gradient like the table [F, D]: at row indices[n, j], the sum of weights[n, j] vectors[n]."""
-    total = torch.zeros_like(table)
-    for column, weight in zip(indices.unbind(dim=1), weights.unbind(dim=1), strict=True):
-        total.index_add_(0, column, weight[:, None] * vectors)
-    return total
+    """A gradient like the table [F, D]: at row indices[n, j], the sum of weights[n, j] vectors[n].
+
+    Sorted by row, the pairs (n, j) of one row stand together, so that each row is a weighted sum of vectors of its own
+    and is written once.
+    """
+    flat = indices.reshape(-1)
+    order = flat.argsort(stable=True)
+    ends = torch.bincount(flat, minlength=len(table)).cumsum(0)
+    starts = torch.cat([ends.new_zeros(1), ends])
+    return F.embedding_bag(
+        order // indices.shape[1],
+        vectors.contiguous(),
+        starts,
+        per_sample_weights=weights.reshape(-1)[order],
+        mode="sum",
+        include_last_offset=True,
+    )
