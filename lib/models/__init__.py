@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = exports(
         "post_transformer": ".transformer",
         "seq2seq": ".seq2seq",
         "seq2seq_decoding": ".seq2seq_decoding",
+        "seq2seq_mlx": ".seq2seq_mlx",
         "tag_decoder": ".tag_decoder",
     },
 )
