@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = exports(
         "building_points": ".building_points",
         "eeg": ".eeg",
         "eeg_real": ".eeg_real",
+        "landmarks": ".landmarks",
         "odor": ".odor",
         "registry": ".registry",
         "tag_lessons": ".tag_lessons",
