@@ -19,9 +19,10 @@ def paired_power(mean: float, spread: float, count: int, *, level: float = 0.05)
         raise BookError(
             f"count={count}, spread={spread:g}, level={level:g}; give 2 subjects, a spread above 0, a level in (0, 1)"
         )
-    freedom, shift = count - 1, mean / spread * np.sqrt(count)
+    freedom, shift = count - 1, abs(mean) / spread * np.sqrt(count)
     edge = t.ppf(1 - level / 2, freedom)
-    return float(nct.sf(edge, freedom, shift) + nct.cdf(-edge, freedom, shift))
+    wrong_side = np.nan_to_num(nct.cdf(-edge, freedom, shift))  # scipy gives NaN where it is below 1e-17
+    return float(nct.sf(edge, freedom, shift) + wrong_side)
 
 
 def sign_flip_p(differences: np.ndarray) -> float:
