@@ -7,11 +7,13 @@ __getattr__, __dir__, __all__ = exports(
     {
         "archive": ".archive",
         "building_points": ".building_points",
+        "composed_signing": ".composed_signing",
         "eeg": ".eeg",
         "eeg_real": ".eeg_real",
         "landmarks": ".landmarks",
         "odor": ".odor",
         "registry": ".registry",
+        "signing": ".signing",
         "tag_lessons": ".tag_lessons",
         "tag_scenarios": ".tag_scenarios",
         "taxonomy": ".taxonomy",

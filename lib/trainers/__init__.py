@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = exports(
         "evaluate": ".language_model",
         "odor_map": ".odor_map",
         "preferences": ".preferences",
+        "seq2seq": ".seq2seq",
         "sequence_loss": ".sequence_loss",
         "stratified_split": ".stratification",
         "train": ".language_model",
