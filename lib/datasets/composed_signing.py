@@ -262,3 +262,33 @@ def texts(
         chosen = [fit[int(rng.integers(len(fit)))] for _ in range(amount)] if fit else strings(letters, 1, lengths, rng)
         out.append(" ".join(chosen))
     return [out[int(place)] for place in rng.permutation(count)]
+
+
+def lessons(source: Sequence[Take], count: int, seed: int, singles: float = 0.0) -> list[Phrase]:
+    """Phrases to learn from, with turns, stretches and noise. singles: the share of them that are one letter long.
+
+    Held-out words never occur, except by chance among the random strings.
+    """
+    rng = np.random.default_rng(seed)
+    composer = Composer(source, TRAINING)
+    chosen = texts(composer.letters, words()[0], count, rng)
+    for place in range(round(singles * count)):
+        chosen[place] = composer.letters[int(rng.integers(len(composer.letters)))]
+    return [composer.compose(text, rng) for text in chosen]
+
+
+def trials(source: Sequence[Take], lengths: Iterable[int], each: int, seed: int, rate: float | None = None) -> list[Phrase]:  # fmt: skip  # noqa: E501
+    """Random strings to be tested on, `each` of every length, without turns, stretches or noise."""
+    rng = np.random.default_rng(seed)
+    composer = Composer(source)
+    drawn = [text for length in lengths for text in strings(composer.letters, each, (length, length), rng)]
+    return [composer.compose(text, rng, rate=rate) for text in drawn]
+
+
+def held_out_words(source: Sequence[Take], count: int, seed: int) -> list[Phrase]:
+    """Held-out words, alone and in pairs, spelled with `source`; those that need a letter it lacks are left out."""
+    rng = np.random.default_rng(seed)
+    composer = Composer(source)
+    fit = [word for word in words()[1] if set(word) <= set(composer.letters)]
+    drawn = [[fit[int(rng.integers(len(fit)))] for _ in range(1 + place % 2)] for place in range(count)]
+    return [composer.compose(" ".join(parts), rng) for parts in drawn]

@@ -54,7 +54,7 @@ def landmarks(pictures: Iterable[np.ndarray], video: bool = True) -> Iterator[np
 
 
 def frame(found: Any, width: int, height: int) -> np.ndarray:
-    """One result of MediaPipe, on a picture of width x height pixels -> float32 [543, 3], NaN where nothing was found."""
+    """One result of MediaPipe on a width x height picture -> float32 [543, 3], NaN where a part is missing."""
     rows = []
     for part, count in PARTS.items():
         points = getattr(found, f"{part}_landmarks")

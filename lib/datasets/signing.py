@@ -120,9 +120,9 @@ def inputs(frames: np.ndarray) -> np.ndarray:
     """What a model reads of each frame, float32 [T, 70]; no frame looks at another, so a live camera can feed it.
 
     0..62: right hand, 21 points minus its wrist, in palms (the longest of wrist to index, middle and little knuckle);
-    63..65 and 66..68: wrist and elbow of that arm, from the middle of the shoulders, in shoulder widths, depth a tenth; 69: 1 if the
-    hand was found. Whatever was not found is 0. The face is left out: within one clip it gives the letter away, and it
-    says nothing across signers (chapter 02, "A split that lies"). frames [T, 543, 3].
+    63..65 and 66..68: wrist and elbow of that arm, from the middle of the shoulders, in shoulder widths, depth a tenth;
+    69: 1 if the hand was found. Whatever was not found is 0. The face is left out: within one clip it gives the letter
+    away, and it says nothing across signers (chapter 02, "A split that lies"). frames [T, 543, 3].
     """
     check(frames)
     hand, pose = frames[:, RIGHT], frames[:, POSE]

@@ -40,6 +40,11 @@ class Examples:
         if not self.clips or len(self.clips) != len(self.tokens):
             raise BookError(f"{len(self.clips)} clips and {len(self.tokens)} token rows; give as many, at least one")
 
+    @classmethod
+    def of(cls, phrases: Sequence) -> Examples:
+        """From phrases that have `inputs` [T, F] and `tokens`."""
+        return cls([phrase.inputs for phrase in phrases], [phrase.tokens for phrase in phrases])
+
 
 @dataclass(frozen=True)
 class Schedule:
