@@ -244,8 +244,8 @@ def redrawn_ratios(
     smallest = min(len(pool) for pool in maxima.values())
     if smallest < draws:
         raise BookError(f"a pool of {smallest} null tables cannot be drawn from {draws} at a time: make a larger pool")
-    ratios = np.empty(repeats)
-    for repeat in range(repeats):
-        chosen = [generator.choice(pool, draws, replace=False) for pool in maxima.values()]
-        ratios[repeat] = observed / max(np.quantile(values, LEVEL) for values in chosen)
-    return ratios
+    limits = np.zeros(repeats)
+    for pool in maxima.values():
+        chosen = generator.permuted(np.tile(pool, (repeats, 1)), axis=1)[:, :draws]
+        limits = np.maximum(limits, np.quantile(chosen, LEVEL, axis=1))
+    return observed / limits

@@ -1,0 +1,68 @@
+"""Several odor maps that differ in their seed alone, each trained once and then read from its file (chapter 04)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.models.molecule_graph import MoleculeGraphs
+from lib.models.odor_map import OdorMapConfig
+from lib.trainers.odor_map import Recipe, Split, TrainedMap, load, save, train
+from lib.trainers.stratification import stratified_split
+
+log = logging.getLogger(__name__)
+
+
+def train_ensemble(
+    config: OdorMapConfig,
+    graphs: MoleculeGraphs,
+    labels: np.ndarray,
+    seeds: Sequence[int],
+    *,
+    epochs: int,
+    folder: Path | None = None,
+    recipe: Recipe | None = None,
+    split_seed: int = 0,
+) -> list[TrainedMap]:
+    """One map per seed, all on the same stratified four fifths of graphs [N] and labels, bool [N, L].
+
+    A seed draws weights, orders and dropout. folder: finished maps are kept there, by everything that they depend on,
+    and are read instead of trained again; None keeps nothing. Raises BookError as `odor_map.train` does.
+    """
+    recipe = recipe or Recipe()
+    split = Split(*stratified_split(labels, generator=np.random.default_rng(split_seed)))
+    common = fingerprint(config, recipe, epochs, split, graphs, labels)
+    found = []
+    for seed in seeds:
+        kept = folder and folder / f"{common}-{seed}.safetensors"
+        if kept and kept.exists():
+            log.info("odor map of seed %d: read", seed)
+            found.append(load(kept))
+            continue
+        log.info("odor map of seed %d: training", seed)
+        generator = torch.Generator().manual_seed(seed)
+        trained = train(config, graphs, labels, split, generator=generator, epochs=epochs, recipe=recipe)
+        if kept:
+            folder.mkdir(parents=True, exist_ok=True)
+            save(trained, kept)
+        found.append(trained)
+    return found
+
+
+def fingerprint(
+    config: OdorMapConfig, recipe: Recipe, epochs: int, split: Split, graphs: MoleculeGraphs, labels: np.ndarray
+) -> str:
+    """Sixteen hexadecimal digits of everything but the seed that a trained map depends on."""
+    words = json.dumps([asdict(config), asdict(recipe), epochs], sort_keys=True)
+    known = hashlib.sha256(words.encode())
+    parts = [split.train, split.held_out, np.asarray(labels), *(value.numpy() for value in vars(graphs).values())]
+    for part in parts:
+        known.update(str((part.dtype, part.shape)).encode() + np.ascontiguousarray(part).tobytes())
+    return known.hexdigest()[:16]
