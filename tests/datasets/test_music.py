@@ -30,7 +30,7 @@ def example() -> np.ndarray:
 
 def test_what_ships():
     assert len(PIECES) == 351
-    assert len({piece.name for piece in PIECES}) > 340
+    assert len({piece.name for piece in PIECES}) == 330  # the collection prints some pieces twice
     assert all(piece.tokens.shape[0] == 4 for piece in PIECES)
     compass = music.compass(PIECES)
     assert music.LOW <= compass.min() <= compass.max() <= music.HIGH
@@ -157,8 +157,8 @@ def test_windows_cover_every_step_and_begin_on_quarters():
 
 def test_no_tune_is_on_two_sides():
     train, validation, test = music.split(PIECES, np.random.default_rng(0))
-    assert len(train) + len(validation) + len(test) == 351
-    assert min(len(validation), len(test)) >= 35
+    assert len(train) + len(validation) + len(test) == 330
+    assert min(len(validation), len(test)) >= 33
     tunes = [{music.tune(piece) for piece in part} for part in (train, validation, test)]
     assert not (tunes[0] & tunes[1] or tunes[0] & tunes[2] or tunes[1] & tunes[2])
     assert len(tunes[0]) < len(train)  # tunes do come back, so that the grouping has something to do
