@@ -10,6 +10,7 @@ Left out: the text, repeats (played as written), grace notes, and what is finer 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.errors import BookError
 from lib.datasets import registry
+from lib.errors import BookError
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -100,7 +101,7 @@ def notes(tokens: np.ndarray) -> list[tuple[int, int, int, int, bool]]:
     pitches, marks = pitch_of(tokens), fermatas(tokens)
     for voice, row in enumerate(np.asarray(tokens)):
         changes = np.append(np.flatnonzero(row != HOLD), len(row))
-        for start, end in zip(changes[:-1], changes[1:], strict=True):
+        for start, end in itertools.pairwise(changes):
             if row[start] != REST:
                 pitch, mark = int(pitches[voice, start]), bool(marks[voice, start])
                 found.append((voice, int(start), int(end - start), pitch, mark))
@@ -123,14 +124,17 @@ def transpose(tokens: np.ndarray, semitones: int) -> np.ndarray:
     if onset.any():
         low, high = int(pitches[onset].min()) + semitones, int(pitches[onset].max()) + semitones
         if low < LOW or high > HIGH:
-            raise BookError(f"transposed by {semitones} the notes reach {low} to {high}; tokens exist for {LOW}..{HIGH}")
+            raise BookError(
+                f"transposed by {semitones} the notes reach {low} to {high}; tokens exist for {LOW}..{HIGH}"
+            )
     return np.where(onset, tokens + semitones, tokens).astype(np.asarray(tokens).dtype)
 
 
 def shifts(tokens: np.ndarray, most: int, ranges: np.ndarray) -> list[int]:
     """The transpositions of at most `most` semitones that keep every voice within ranges [4, 2]; 0 is always one."""
     pitches, onset = pitch_of(tokens), is_onset(tokens)
-    ends = np.array([[row[on].min(), row[on].max()] if on.any() else [0, 0] for row, on in zip(pitches, onset)])
+    voices = [row[on] for row, on in zip(pitches, onset, strict=True)]
+    ends = np.array([[row.min(), row.max()] if row.size else [0, 0] for row in voices])
     fits = [s for s in range(-most, most + 1) if (ends[:, 0] + s >= ranges[:, 0]).all()
             and (ends[:, 1] + s <= ranges[:, 1]).all()]  # fmt: skip
     return sorted({0, *fits}, key=lambda s: (abs(s), s))
@@ -153,7 +157,9 @@ def windows(
     """
     hop = hop or steps
     if steps % STEPS_PER_QUARTER or hop % STEPS_PER_QUARTER:
-        raise BookError(f"windows of {steps} steps every {hop} leave the quarters; use multiples of {STEPS_PER_QUARTER}")
+        raise BookError(
+            f"windows of {steps} steps every {hop} leave the quarters; use multiples of {STEPS_PER_QUARTER}"
+        )
     ranges = compass(chorales) if ranges is None else ranges
     items = []
     for piece in chorales:
@@ -169,7 +175,7 @@ def tune(chorale: Chorale, quarters: int = 8) -> tuple[int, ...]:
     """What pieces on one tune share: the soprano's steps from quarter to quarter, wherever it is pitched."""
     melody = sounding(chorale.tokens)[0]
     first = int(np.argmax(melody != SILENT))
-    return tuple(np.diff(melody[first :: STEPS_PER_QUARTER][: quarters + 1]).tolist())
+    return tuple(np.diff(melody[first::STEPS_PER_QUARTER][: quarters + 1]).tolist())
 
 
 def split(

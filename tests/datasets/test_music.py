@@ -160,7 +160,7 @@ def test_no_tune_is_on_two_sides():
     assert len(train) + len(validation) + len(test) == 330
     assert min(len(validation), len(test)) >= 33
     tunes = [{music.tune(piece) for piece in part} for part in (train, validation, test)]
-    assert not (tunes[0] & tunes[1] or tunes[0] & tunes[2] or tunes[1] & tunes[2])
+    assert not (tunes[0] & tunes[1]) | (tunes[0] & tunes[2]) | (tunes[1] & tunes[2])
     assert len(tunes[0]) < len(train)  # tunes do come back, so that the grouping has something to do
     again = music.split(PIECES, np.random.default_rng(0))[1]
     assert [piece.name for piece in again] == [piece.name for piece in validation]

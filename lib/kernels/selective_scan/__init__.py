@@ -1,4 +1,4 @@
-"""The selective scan: one diagonal recurrence, three implementations, one public function; README.md has the algebra."""
+"""The selective scan: one diagonal recurrence, three implementations, one public function; see README.md."""
 
 from lib._lazy import exports
 
