@@ -1,6 +1,6 @@
 """Prepare chapter 07: the chorales on their grid, parsed once from music21's corpus.
 
-    make prepare N=07
+make prepare N=07
 """
 
 from pathlib import Path
