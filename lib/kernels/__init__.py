@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = exports(
         "gated_delta_rule": ".gated_delta",
         "gated_residual_memory": ".memory",
         "memory_gates": ".memory",
+        "selective_scan": ".selective_scan.rule",
         "topk_decode": ".topk",
         "topk_encode": ".topk",
     },
