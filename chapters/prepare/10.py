@@ -32,7 +32,7 @@ def varied(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def prepare(folder: Path, profile: str) -> None:
     """Write codec and weights."""
     most, rounds, steps = SIZES["smoke" if profile == "smoke" else "teach"]
-    train_clips, held = speech.split(speech.pocket_speech()[:most], 0.1, np.random.default_rng(0))
+    train_clips, held = speech.split(speech.pocket_speech(most), 0.1, np.random.default_rng(0))
     rng, mel = np.random.default_rng(1), MelConfig()
     waves = [clip.wave for clip in train_clips]
     frames = [log_mel(wave, mel) for wave in waves[::2] + [varied(wave, rng) for wave in waves[::4]]]

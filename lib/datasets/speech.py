@@ -30,15 +30,20 @@ class Clip:
         return len(self.wave) / RATE
 
 
-def pocket_speech() -> list[Clip]:
-    """The clips of the voice that ships: half an hour, sentences of our own, exact text. Used by chapters 09 and 10."""
+def pocket_speech(most: int | None = None) -> list[Clip]:
+    """The clips of the voice that ships, or the first `most` of them: half an hour, sentences of our own, exact text.
+
+    Used by chapters 09 and 10.
+    """
     import soundfile
 
-    wave, rate = soundfile.read(registry.fetch("pocket_speech"), dtype="float32")
-    if rate != RATE:
-        raise BookError(f"the pocket speech has {rate} samples a second, not {RATE}; make it again with its script")
     with registry.fetch("pocket_speech_texts").open(encoding="utf-8", newline="") as table:
         rows = [(row["id"], row["text"], int(row["start"]), int(row["samples"])) for row in csv.DictReader(table)]
+    rows = rows[:most]
+    end = rows[-1][2] + rows[-1][3]
+    wave, rate = soundfile.read(registry.fetch("pocket_speech"), frames=end, dtype="float32")
+    if rate != RATE:
+        raise BookError(f"the pocket speech has {rate} samples a second, not {RATE}; make it again with its script")
     return [Clip(name, text, wave[start : start + samples]) for name, text, start, samples in rows]
 
 

@@ -75,7 +75,7 @@ def load_weights(config: HybridConfig, path: Path) -> HybridDecoder:
 class SampleDuring:
     """A callback that draws samples at chosen steps, always with the same seed and prompt.
 
-    steps: when; the trainer calls at its log and evaluation steps, so choose among those. codes: [count, K, frames] by step.
+    steps: when, among the log and evaluation steps, where the trainer calls. codes: [count, K, frames] by step.
     """
 
     steps: Sequence[int]
