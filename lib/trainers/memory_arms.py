@@ -24,7 +24,6 @@ BASE = CachedMemoryConfig(
     width=32,
     layers=1,
     heads=4,
-    state_size=8,
     cache="faithful",
     segment=6,
     mode="independent",
@@ -48,7 +47,8 @@ class Arm:
 
 DEEP = {"layers": 2}
 RELEASED = {"cache": "released", "mode": "checkpoint"}
-SSM = {"mixer": "selective_ssm", "mode": "checkpoint"}
+SSM = {"mixer": "selective_ssm", "mode": "checkpoint", "state_size": 16}
+SLOWER = {"peak_lr": 3e-3}
 ARMS = {
     "base": Arm("form"),
     "checkpoint": Arm("form", {"mode": "checkpoint"}),
@@ -86,9 +86,9 @@ ARMS = {
     "two layers, equal parameters": Arm("start", NO_MEMORY | DEEP),
     "two layers, released": Arm("depth", DEEP | RELEASED),
     "two layers, released, divided": Arm("depth", DEEP | RELEASED | {"normalise": True}),
-    "ssm": Arm("ssm", SSM | {"cache": "none"}),
-    "ssm, state": Arm("ssm", SSM),
-    "ssm, output": Arm("ssm", SSM | {"cache": "released"}),
+    "ssm": Arm("ssm", SSM | {"cache": "none"}, SLOWER),
+    "ssm, state": Arm("ssm", SSM, SLOWER),
+    "ssm, output": Arm("ssm", SSM | {"cache": "released"}, SLOWER),
 }
 
 
