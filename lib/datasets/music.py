@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 PREPARED = "data/prepared/07.chorales.npz"
 VOICES = ("soprano", "alto", "tenor", "bass")
 STEPS_PER_QUARTER = 4
-LOW, HIGH = 33, 86
-"""Lowest and highest pitch with a token, as MIDI numbers: the corpus and its transpositions lie within."""
+LOW, HIGH = 30, 87
+"""Lowest and highest pitch with a token, as MIDI numbers: the corpus lies within, six semitones from either end."""
 SPAN = HIGH - LOW + 1
 REST, HOLD, FIRST = 0, 1, 2
 FERMATA = FIRST + SPAN
