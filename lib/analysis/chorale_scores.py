@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lib.analysis.frechet import frechet_distance
-from lib.analysis.tonality import cadences, key_of, key_stability, pitch_classes, triad_share
 from lib.analysis.token_coherence import long_range_coherence
+from lib.analysis.tonality import cadences, key_of, key_stability, pitch_classes, triad_share
 from lib.analysis.voice_leading import FIFTH, OCTAVE, crossings, leaps, outside_ranges, parallels
 from lib.datasets import music
 from lib.errors import BookError

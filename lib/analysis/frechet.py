@@ -17,7 +17,9 @@ def frechet_distance(one: np.ndarray, two: np.ndarray) -> float:
     """
     one, two = np.asarray(one, dtype=float), np.asarray(two, dtype=float)
     if one.ndim != 2 or two.ndim != 2 or one.shape[1] != two.shape[1] or min(len(one), len(two)) < 2:
-        raise BookError(f"embeddings {list(one.shape)} and {list(two.shape)}; give [n, d] and [m, d], two rows at least")
+        raise BookError(
+            f"embeddings {list(one.shape)} and {list(two.shape)}; give [n, d] and [m, d], two rows at least"
+        )
     first, second = np.cov(one, rowvar=False, ddof=1), np.cov(two, rowvar=False, ddof=1)
     first, second = np.atleast_2d(first), np.atleast_2d(second)
     values, vectors = np.linalg.eigh(first)
