@@ -13,8 +13,8 @@ from lib.analysis.frechet import frechet_distance
 from lib.analysis.token_coherence import long_range_coherence
 from lib.analysis.tonality import cadences, key_of, key_stability, pitch_classes, triad_share
 from lib.analysis.voice_leading import FIFTH, OCTAVE, crossings, leaps, outside_ranges, parallels
-from lib.datasets import music
 from lib.errors import BookError
+from lib.models import chorale_tokens
 
 WINDOW, HOP = 32, 16
 """Two bars of four quarters, and half of it."""
@@ -22,12 +22,12 @@ WINDOW, HOP = 32, 16
 
 def scores(tokens: np.ndarray) -> dict[str, float]:
     """The measures of one piece [4, T]; nan for a share of phrase ends when it has none."""
-    pitches = music.sounding(tokens)
-    ends = np.flatnonzero(music.fermatas(tokens).any(axis=0))
+    pitches = chorale_tokens.sounding(tokens)
+    ends = np.flatnonzero(chorale_tokens.fermatas(tokens).any(axis=0))
     closed, authentic = cadences(pitches, ends)
-    onsets = np.flatnonzero(music.is_onset(tokens).any(axis=0))
+    onsets = np.flatnonzero(chorale_tokens.is_onset(tokens).any(axis=0))
     return {
-        "coherence": long_range_coherence(tokens, vocabulary=music.VOCABULARY, window=WINDOW, hop=HOP),
+        "coherence": long_range_coherence(tokens, vocabulary=chorale_tokens.VOCABULARY, window=WINDOW, hop=HOP),
         "parallel fifths": parallels(pitches, FIFTH),
         "parallel octaves": parallels(pitches, OCTAVE),
         "outside range": outside_ranges(pitches),
@@ -35,7 +35,9 @@ def scores(tokens: np.ndarray) -> dict[str, float]:
         "leaps": leaps(pitches),
         "triads on beats": triad_share(pitches),
         "key stability": key_stability(pitches, WINDOW, HOP),
-        "onsets on beats": float((onsets % music.STEPS_PER_QUARTER == 0).mean()) if onsets.size else float("nan"),
+        "onsets on beats": float((onsets % chorale_tokens.STEPS_PER_QUARTER == 0).mean())
+        if onsets.size
+        else float("nan"),
         "fermatas per bar": 16 * len(ends) / tokens.shape[1],
         "closed phrases": closed,
         "authentic cadences": authentic,
@@ -64,7 +66,7 @@ def embedding(tokens: np.ndarray) -> np.ndarray:
     12 shares of pitch classes counted from the piece's own tonic; 12 of intervals above the bass; 8 of melodic moves by
     size (0 to 6 semitones, more), all voices; onsets per step in each voice; 3 shares of onsets off the beat by phase.
     """
-    pitches, onset = music.sounding(tokens), music.is_onset(tokens)
+    pitches, onset = chorale_tokens.sounding(tokens), chorale_tokens.is_onset(tokens)
     counts = pitch_classes(pitches)
     tonic = key_of(counts).tonic if np.ptp(counts) else 0
     rows = []
@@ -75,7 +77,7 @@ def embedding(tokens: np.ndarray) -> np.ndarray:
         above = np.bincount(above[above >= 0] % 12, minlength=12)
         moves = [np.abs(np.diff(row[b & (row >= 0)])) for row, b in zip(part, begun, strict=True)]
         sizes = np.bincount(np.minimum(np.concatenate(moves), 7), minlength=8)
-        phases = np.bincount(np.nonzero(begun)[1] % music.STEPS_PER_QUARTER, minlength=4)
+        phases = np.bincount(np.nonzero(begun)[1] % chorale_tokens.STEPS_PER_QUARTER, minlength=4)
         shares = [x / max(1, x.sum()) for x in (classes, above, sizes)]
         rows.append(np.concatenate([*shares, begun.mean(axis=1), (phases / max(1, phases.sum()))[1:]]))
     return np.array(rows)
@@ -89,8 +91,8 @@ def set_distance(pieces: Sequence[np.ndarray], reference: Sequence[np.ndarray]) 
 
 def shuffled_beats(tokens: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The same quarters in another order: chords stay, their succession goes. Notes held across a cut begin anew."""
-    beat = music.STEPS_PER_QUARTER
-    blocks = [music.excerpt(tokens, start, beat) for start in range(0, tokens.shape[1] - beat + 1, beat)]
+    beat = chorale_tokens.STEPS_PER_QUARTER
+    blocks = [chorale_tokens.excerpt(tokens, start, beat) for start in range(0, tokens.shape[1] - beat + 1, beat)]
     return np.concatenate([blocks[i] for i in generator.permutation(len(blocks))], axis=1)
 
 

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = exports(
         "SignerEmbedding": ".calibration",
         "MarkovVoices": ".markov_voices",
         "answers": ".answering",
+        "chorale_tokens": ".chorale_tokens",
         "continue_codes": ".delayed_sampling",
         "log_probabilities": ".answering",
         "matched_gru": ".seq2seq",

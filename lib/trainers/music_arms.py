@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from lib.datasets import music
 from lib.errors import BookError
 from lib.models import HybridConfig, HybridDecoder, SelectiveDecoder
+from lib.models.chorale_tokens import PAD, VOCABULARY
 from lib.trainers.codebook_loss import Evaluation
 from lib.trainers.language_model import TrainingConfig, evaluate, train
 
@@ -23,8 +23,8 @@ FFN_STEP = 4
 NO_ATTENTION = {"attention_every": 0, "final_attention": False}
 POCKET = HybridConfig(
     codebooks=4,
-    vocabulary=music.VOCABULARY,
-    pad=music.PAD,
+    vocabulary=VOCABULARY,
+    pad=PAD,
     width=96,
     layers=4,
     heads=4,
@@ -104,7 +104,7 @@ def recipe(steps: int, **changes: object) -> TrainingConfig:
         "warmup": min(50, max(1, steps // 4)),
         "weight_decay": 0.01,
         "smoothing": 0.0,
-        "pad": music.PAD,
+        "pad": PAD,
         "bucketed": True,
         "ema": 0.9,
         "eval_every": steps + 1,
