@@ -26,6 +26,7 @@ def scores(tokens: np.ndarray) -> dict[str, float]:
     ends = np.flatnonzero(chorale_tokens.fermatas(tokens).any(axis=0))
     closed, authentic = cadences(pitches, ends)
     onsets = np.flatnonzero(chorale_tokens.is_onset(tokens).any(axis=0))
+    on_beat = onsets % chorale_tokens.STEPS_PER_QUARTER == 0
     return {
         "coherence": long_range_coherence(tokens, vocabulary=chorale_tokens.VOCABULARY, window=WINDOW, hop=HOP),
         "parallel fifths": parallels(pitches, FIFTH),

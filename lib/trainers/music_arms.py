@@ -98,7 +98,7 @@ def build(name: str, generator: torch.Generator, base: HybridConfig = POCKET) ->
 def recipe(steps: int, **changes: object) -> TrainingConfig:
     """The training of every arm; learning rate and batch were set before any comparison was made."""
     plan = {
-        "batch": 16,
+        "batch": 8,
         "peak_lr": 3e-3,
         "floor_lr": 1e-4,
         "warmup": min(50, max(1, steps // 4)),
