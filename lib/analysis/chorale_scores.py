@@ -36,9 +36,7 @@ def scores(tokens: np.ndarray) -> dict[str, float]:
         "leaps": leaps(pitches),
         "triads on beats": triad_share(pitches),
         "key stability": key_stability(pitches, WINDOW, HOP),
-        "onsets on beats": float((onsets % chorale_tokens.STEPS_PER_QUARTER == 0).mean())
-        if onsets.size
-        else float("nan"),
+        "onsets on beats": float(on_beat.mean()) if onsets.size else float("nan"),
         "fermatas per bar": 16 * len(ends) / tokens.shape[1],
         "closed phrases": closed,
         "authentic cadences": authentic,

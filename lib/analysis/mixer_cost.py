@@ -1,15 +1,15 @@
 """What a mixer costs per position as the sequence grows, counted and measured, and what a training plan adds up to.
 
 Multiply-adds are counted as written on paper: causal attention reads half of the sequence on average; the gated delta
-rule reads its state twice and writes it twice. Softmax, norms and gates are left out; feed-forward networks are the same
-for both. Chapter 07, cost.
+rule reads its state twice and writes it twice. Softmax, norms and gates are left out, and feed-forward networks, which
+are the same for both. Chapter 07, cost.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from lib.errors import BookError
 from lib.models.hybrid_config import HybridConfig
@@ -27,9 +27,9 @@ def delta_cost(config: HybridConfig) -> float:
 
 
 def crossover(config: HybridConfig) -> int:
-    """The least length from which a gated delta layer costs fewer multiply-adds per position than an attention layer."""
-    fixed = attention_cost(config, 0) - config.width
-    return max(1, int((delta_cost(config) - fixed) // config.width))
+    """The least length from which a gated delta layer costs fewer multiply-adds per position than attention."""
+    maps = attention_cost(config, -1)  # what attention costs at no length at all
+    return max(1, int((delta_cost(config) - maps) // config.width))
 
 
 def stack_cost(config: HybridConfig, length: int) -> float:
@@ -81,14 +81,32 @@ def fallback_years(
 
 
 def plan_flops(config: HybridConfig, parameters: int, positions: float, length: int) -> float:
-    """Floating-point operations of training: 6 per parameter and position, and 6 per multiply-add of the mixers' reads."""
+    """Operations of training: 6 per position for each parameter and each multiply-add with keys, values or states."""
     attending = sum(config.attends(layer) for layer in range(1, config.layers + 1))
     state = (config.layers - attending) * 4 * config.width * config.head_size
     return 6 * positions * (parameters + attending * (length + 1) * config.width + state)
 
 
-def flatness(lengths: Iterable[float], seconds: Iterable[float]) -> float:
-    """Time per position at the greatest length over that at the least: 1 for a linear cost, their ratio for a quadratic."""
-    pairs = sorted(zip(lengths, seconds, strict=True))
-    (short, first), (long, last) = pairs[0], pairs[-1]
-    return (last / long) / (first / short)
+def mixer_seconds(config: HybridConfig, kind: str, length: int, *, impl: str = "auto", repeats: int = 1) -> float:
+    """Median processor time of one mixer, forward and backward, over a single sequence of this length.
+
+    kind: "attention" or "recurrence", the config's own mixer. impl: of the recurrence.
+    Raises BookError for another kind.
+    """
+    import torch
+
+    from lib.models.attention import Attention, rotary_table
+    from lib.models.gated_delta_net import MIXERS
+    from lib.models.span import Span
+
+    if kind not in ("attention", "recurrence"):
+        raise BookError(f"kind={kind!r}; use 'attention' or 'recurrence'")
+    generator = torch.Generator().manual_seed(0)
+    mixer = Attention(config) if kind == "attention" else MIXERS[config.mixer](config)
+    mixer.initialise(generator, 1.0)
+    if kind == "recurrence":
+        mixer.impl = impl
+    x = torch.randn(length, config.width, generator=generator)
+    table = rotary_table(0, length, config.head_size, config.rotary_theta, x.device)
+    place = (Span(1, length), table) if kind == "attention" else (Span(1, length),)
+    return cpu_seconds(lambda: mixer(x, *place, None)[0].sum().backward(), repeats)

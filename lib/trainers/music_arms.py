@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -129,3 +130,30 @@ def by_piece(model: HybridDecoder, pieces: Sequence[Sequence[np.ndarray]]) -> np
     """The mean NLL of each piece, given as its windows: what a comparison over pieces is paired by."""
     config = recipe(1)
     return np.array([evaluate(model, windows, config).nll for windows in pieces])
+
+
+def save(model: HybridDecoder, path: Path | str) -> None:
+    """Write an arm's weights as fp16 safetensors; its name is not kept, `load` must be told."""
+    from safetensors.torch import save_file
+
+    save_file({name: weight.detach().half().contiguous() for name, weight in model.state_dict().items()}, path)
+
+
+def load(name: str, path: Path | str) -> HybridDecoder:
+    """An arm by name with the weights of a file. Raises BookError when they do not fit."""
+    from safetensors.torch import load_file
+
+    model = build(name, torch.Generator().manual_seed(0))
+    try:
+        model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BookError(f"{path} does not hold the arm {name!r} ({reason}); `make prepare N=07` remakes it") from error
+    return model
+
+
+def last_steps(model: HybridDecoder, lessons: Sequence[np.ndarray], *, steps: int, seed: int) -> list[float]:
+    """Train a prepared arm on at the least learning rate; the training losses on the way."""
+    config = recipe(steps, peak_lr=1e-4, warmup=1, log_every=1)
+    run = train(model, lessons, config, generator=np.random.default_rng(seed))
+    return [record["loss"] for record in run.history]
