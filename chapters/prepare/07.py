@@ -1,6 +1,6 @@
-"""Prepare chapter 07: the chorales on their grid, parsed once from music21's corpus, and a pocket hybrid taught on them.
+"""Prepare chapter 07: the chorales on their grid, parsed from music21's corpus, and a pocket hybrid taught on them.
 
-make prepare N=07
+    make prepare N=07
 
 The steps were fixed beforehand; every figure of the chapter is measured afterwards, on pieces that training never saw.
 """
