@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = exports(
         "frechet_distance": ".frechet",
         "long_range_coherence": ".token_coherence",
         "mixer_cost": ".mixer_cost",
+        "piano_roll": ".piano_roll",
         "tonality": ".tonality",
         "voice_leading": ".voice_leading",
         "components_for": ".bottleneck",

@@ -5,7 +5,7 @@ Counts with additive smoothing towards the voice's own distribution at that plac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -51,6 +51,18 @@ class MarkovVoices:
                 count += len(phase)
         return total / count
 
-    def draw(self, k: int, phase: int, heard: int, generator: np.random.Generator) -> int:
-        """One token of voice k."""
-        return int(generator.choice(self.vocabulary, p=self.probabilities(k, np.array(phase), np.array(heard))))
+    def sample(
+        self,
+        prompt: np.ndarray,
+        steps: int,
+        sounding: Callable[[np.ndarray], np.ndarray],
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        """Continue tokens [K, P] to [K, steps]. sounding: gives tokens [K, t] their states minus one, as in `fit`."""
+        tokens = np.concatenate([prompt, np.zeros((self.codebooks, steps - prompt.shape[1]), prompt.dtype)], axis=1)
+        for step in range(prompt.shape[1], steps):
+            heard = sounding(tokens[:, :step])[:, -1] + 1
+            for k in range(self.codebooks):
+                chances = self.probabilities(k, np.array(step % self.phases), heard[k])
+                tokens[k, step] = generator.choice(self.vocabulary, p=chances)
+        return tokens
