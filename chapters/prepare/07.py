@@ -13,7 +13,7 @@ import torch
 from lib.datasets import music
 from lib.trainers import music_arms
 
-PIECES, STEPS = {"teach": None, "smoke": 10}, {"teach": 300, "smoke": 1}
+PIECES, STEPS = {"teach": None, "smoke": 10}, {"teach": 150, "smoke": 1}
 
 
 def prepare(folder: Path, profile: str) -> None:
