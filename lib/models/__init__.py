@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = exports(
         "answers": ".answering",
         "chorale_tokens": ".chorale_tokens",
         "continue_codes": ".delayed_sampling",
+        "dac": ".dac",
         "log_probabilities": ".answering",
         "matched_gru": ".seq2seq",
         "matched_transformer": ".transformer",

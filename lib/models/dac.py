@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lib import plain_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 
 if TYPE_CHECKING:
-    from transformers import DacModel
+    from transformers import DacConfig, DacModel
 
 HUB_ID = "descript/dac_44khz"
+
+
+def shape() -> DacConfig:
+    """The codec's sizes as transformers has them: hop, codebooks, codes; no weights are needed."""
+    from transformers import DacConfig
+
+    return DacConfig()
 
 
 def load(where: str = HUB_ID) -> DacModel:
