@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = exports(
         "eeg": ".eeg",
         "eeg_real": ".eeg_real",
         "landmarks": ".landmarks",
+        "music": ".music",
         "odor": ".odor",
         "registry": ".registry",
         "signing": ".signing",

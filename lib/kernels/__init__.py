@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = exports(
     {
         "explain": ".choice",
         "gated_delta_rule": ".gated_delta",
+        "selective_scan": ".selective_scan.rule",
         "topk_decode": ".topk",
         "topk_encode": ".topk",
     },
