@@ -6,6 +6,7 @@ the same table can be compared number by number.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
@@ -165,7 +166,9 @@ def _processes(workers: int) -> Executor:
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    atexit.register(pool.shutdown)
+    return pool
 
 
 def audit(
