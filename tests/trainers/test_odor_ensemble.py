@@ -41,6 +41,7 @@ def test_finished_members_are_read(task, tmp_path, monkeypatch):
     assert np.array_equal(odor_map.embed(before.model, graphs), odor_map.embed(after.model, graphs))
 
 
+@pytest.mark.slow
 def test_members_trained_side_by_side_are_the_same(task, tmp_path):
     config, graphs, labels = task
     threads = torch.get_num_threads()
