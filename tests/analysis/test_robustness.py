@@ -102,7 +102,7 @@ def test_extra_draws_have_seeds_of_their_own():
 
 def test_finished_tables_are_read_and_not_measured_again(tmp_path, monkeypatch):
     cloud = bits(60)
-    settings = dict(size=30, runs=2, landmarks=10)
+    settings = {"size": 30, "runs": 2, "landmarks": 10}
     plain, first = audit(cloud, **settings), audit(cloud, **settings, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2 * 4
     null_maxima(cloud, size=30, draws=1, folder=tmp_path)
