@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = exports(
         "odor": ".odor",
         "registry": ".registry",
         "signing": ".signing",
+        "speech": ".speech",
         "tag_lessons": ".tag_lessons",
         "tag_scenarios": ".tag_scenarios",
         "taxonomy": ".taxonomy",
