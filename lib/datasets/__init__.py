@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = exports(
         "landmarks": ".landmarks",
         "music": ".music",
         "odor": ".odor",
+        "recall": ".recall",
         "registry": ".registry",
         "signing": ".signing",
         "speech": ".speech",
