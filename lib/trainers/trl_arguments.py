@@ -40,6 +40,17 @@ def accepted(target: Callable, wanted: Mapping[str, Any], optional: tuple[str, .
     return found
 
 
+def renamed() -> list[str]:
+    """What the installed trl calls the three arguments of GRPO that its versions name differently. Chapter 01."""
+    from trl import GRPOConfig, GRPOTrainer
+
+    wanted = ["max_completion_length|max_new_tokens"], ["processing_class|tokenizer", "reward_funcs|reward_function"]
+    classes = GRPOConfig.__init__, GRPOTrainer.__init__
+    return [
+        name for target, names in zip(classes, wanted, strict=True) for name in accepted(target, dict.fromkeys(names))
+    ]
+
+
 @contextlib.contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
     """Seed the three global generators that trl reads, and put back afterwards what they were."""
