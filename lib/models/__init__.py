@@ -5,6 +5,8 @@ from lib._lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "CachedMemoryConfig": ".cached_memory",
+        "CachedMemoryDecoder": ".cached_memory",
         "DecoderState": ".hybrid",
         "HybridConfig": ".hybrid_config",
         "HybridDecoder": ".hybrid",
@@ -18,7 +20,11 @@ __getattr__, __dir__, __all__ = exports(
         "Seq2Seq": ".seq2seq",
         "Seq2SeqConfig": ".seq2seq",
         "SignerEmbedding": ".calibration",
+        "MarkovVoices": ".markov_voices",
         "answers": ".answering",
+        "chorale_tokens": ".chorale_tokens",
+        "continue_codes": ".delayed_sampling",
+        "dac": ".dac",
         "log_probabilities": ".answering",
         "matched_gru": ".seq2seq",
         "matched_transformer": ".transformer",
