@@ -72,6 +72,7 @@ __getattr__, __dir__, __all__ = exports(
         "describe": ".source_recovery",
         "matched": ".source_recovery",
         "pattern_similarity": ".source_recovery",
+        "plane_similarity": ".source_recovery",
         "topography": ".source_recovery",
         "BandPass": ".spatial_filters",
         "CSP": ".spatial_filters",
