@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BookError
-from lib.press import digest, prose, results, source
+from lib.press import digest, prose, results, run, source
 from lib.press.canonical import canonical
 from lib.press.files import write_whole
 from lib.press.paths import Book, Chapter
@@ -74,7 +74,7 @@ def _execute(chapter: Chapter, notebook: Any, runs: Path) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    environment = os.environ | {"BOOK_RUNS": str(runs), "BOOK_ROOT": str(chapter.book.root)}
+    environment = os.environ | run.ONE_THREAD | {"BOOK_RUNS": str(runs), "BOOK_ROOT": str(chapter.book.root)}
     folder = {"metadata": {"path": str(chapter.book.root / "chapters")}}
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources=folder, record_timing=False)
     try:

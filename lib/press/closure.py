@@ -2,7 +2,7 @@
 
 Imports are read, not run: nested ones count, and a lazy re-export (`exports(__name__, {...})` in an `__init__`)
 counts for the names that are asked for. A package imported as an object, or a module that imports by a computed
-name, counts with everything that it could reach.
+name, counts with everything that it could reach; all but LAZY, whose computed names are those tables.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ DISTRIBUTIONS = {
     "websocket": "websocket-client",
     "yaml": "pyyaml",
 }
+
+
+LAZY = "lib/_lazy.py"
 
 
 @dataclass
@@ -72,6 +75,8 @@ class _Walk:
             if not path or relative in self.reached.files:
                 continue
             self.reached.files.add(relative)
+            if relative == LAZY:
+                continue
             inside = ".".join(parts[:depth]) if path.name == "__init__.py" else ".".join(parts[: depth - 1])
             self.read(_tree(path), package=inside)
 

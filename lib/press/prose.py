@@ -15,7 +15,7 @@ from lib.press.paths import Chapter
 
 WAITING = "not yet run"
 _PHRASES = "|".join([WAITING, *sorted(verdicts.VERDICTS, key=len, reverse=True)])
-_TIE = re.compile(rf"({_PHRASES}|[^\s<>(\[|*]+)<!--= *(\S+?)(?: +(:\S+))? *-->")
+_TIE = re.compile(rf"({_PHRASES}|[^\s<>(\[|*]+)<!--= *([^>]+?)(?: +(:\S+))? *-->")
 _FENCE = re.compile(r"^```.*?^```$", flags=re.DOTALL | re.MULTILINE)
 _MATH = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]+`|\]\([^)]*\)", flags=re.DOTALL)
 _DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.]*\d*<!--=)(?![\w.])")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lib.press import exercises, guards, results, spread
+from lib.press import exercises, guards, results, run, spread
 from lib.press.paths import Book
 
 BOOK = Book.current()
@@ -40,7 +40,7 @@ def test_teach_gives_what_is_on_record(chapter, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "--nbval", str(chapter.notebook), "-p", "no:cacheprovider"]
     command += ["-W", "ignore", "--override-ini", "addopts=", "--nbval-cell-timeout", "600"]
     command += ["--nbval-sanitize-with", str(BOOK.root / "tests" / "book" / "sanitize.cfg")]
-    environment = os.environ | {"BOOK_RUNS": str(tmp_path)}
+    environment = os.environ | run.ONE_THREAD | {"BOOK_RUNS": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=BOOK.root, check=False)
     assert done.returncode == 0, done.stdout[-6000:]
     before, after = results.load(chapter.results("teach")), results.load(tmp_path / f"{chapter.number}.teach.json")

@@ -110,6 +110,8 @@ def test_numbers_in_prose(built):
     assert any("3.25" in line for line in guards.numbers(built))
     with pytest.raises(BookError, match="no value is recorded under 'meen'"):
         prose.rewrite("0.1<!--= meen -->", built)
+    with pytest.raises(BookError, match="no value is recorded under 'a mean'"):
+        prose.rewrite("0.1<!--= a mean[32 at 0.1] :.2f -->", built)
 
 
 def test_profiles_and_both_ways_to_run(tiny):

@@ -95,6 +95,14 @@ def test_an_import_by_a_computed_name_takes_in_the_whole_folder(tiny):
     assert "lib/analysis/unused.py" in closure.reach(root, ["from lib.analysis import tiny"]).files
 
 
+def test_the_lazy_tables_are_no_computed_names(tiny):
+    root = tiny.book.root
+    (root / "lib/another.py").write_text("x = 1\n")
+    found = closure.reach(root, ["from lib.analysis import tiny"]).files
+    assert "lib/another.py" not in found
+    assert "lib/another.py" in closure.reach(root, ["from lib import another"]).files
+
+
 def test_a_new_entry_of_a_lazy_table_voids_nothing(tiny):
     assert digest.normalise('x = exports(__name__, {"a": ".a"})') == digest.normalise(
         'x = exports(__name__, {"b": ".b"})'
