@@ -122,7 +122,7 @@ class _Walk:
         lazy = lazy_exports(_tree(path)) if path and path.name == "__init__.py" else {}
         for name in names:
             if name in lazy:
-                self.module(_absolute(lazy[name], base))
+                self.imported_from(_absolute(lazy[name], base), [name])  # which may pass the name on lazily itself
             elif self.file(f"{base}.{name}"):
                 self.whole(f"{base}.{name}")
 

@@ -84,6 +84,10 @@ def test_nested_imports_and_lazy_exports_are_followed(tiny):
     one = closure.reach(root, ["from lib.kernels import a"])
     assert {f for f in one.files if "kernels" in f} == {f"lib/kernels/{n}.py" for n in ("__init__", "first", "deep")}
     assert one.packages == {"scipy", "scikit-learn"}
+    (root / "lib/models").mkdir()
+    (root / "lib/models/__init__.py").write_text(lazy.replace('".first"', '"lib.kernels"'))
+    twice = closure.reach(root, ["from lib.models import a"])
+    assert twice.files >= one.files
     everything = closure.reach(root, ["import lib.kernels as k\nk.b()"])
     assert "lib/kernels/second.py" in everything.files
     assert everything.packages >= {"pyyaml", "scipy", "scikit-learn"}
