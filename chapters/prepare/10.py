@@ -16,7 +16,7 @@ from lib.models.log_mel import MelConfig, log_mel
 from lib.trainers import fit_residual_vq, train
 from lib.trainers.pocket_speech import CODES, pocket_decoder, pocket_training, save_weights, tokenised
 
-SIZES = {"smoke": (30, 2, 2), "teach": (10_000, 10, 400)}  # clips at most, rounds of k-means, steps
+SIZES = {"smoke": (30, 2, 2), "teach": (10_000, 10, 300)}  # clips at most, rounds of k-means, steps
 STAGES = 7
 
 

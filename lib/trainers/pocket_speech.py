@@ -8,6 +8,7 @@ in buckets, a rate ten times the post's with a short warmup, and decay on matric
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,7 @@ class SampleDuring:
     """A callback that draws samples at chosen steps, always with the same seed and prompt.
 
     steps: when, among the log and evaluation steps, where the trainer calls. codes: [count, K, frames] by step.
+    weights: "live", or the name of an average of the run.
     """
 
     steps: Sequence[int]
@@ -84,11 +86,15 @@ class SampleDuring:
     count: int
     config: SamplingConfig = field(default_factory=SamplingConfig)
     seed: int = 0
+    weights: str = "live"
     codes: dict[int, Tensor] = field(default_factory=dict)
 
     def __call__(self, run: Progress) -> None:
         """Draw when the step is one of ours and was not drawn yet."""
-        if run.step in self.steps and run.step not in self.codes:
+        if run.step not in self.steps or run.step in self.codes:
+            return
+        average = nullcontext() if self.weights == "live" else run.averages[self.weights].applied(run.model)
+        with average:
             self.codes[run.step] = self.draw(run.model)
 
     def draw(self, model: HybridDecoder) -> Tensor:
