@@ -114,6 +114,16 @@ def split(clips: Sequence[Clip], validation: float, generator: np.random.Generat
     return [c for i, c in enumerate(clips) if i not in chosen], [clips[i] for i in sorted(chosen)]
 
 
+def every_tenth(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Training clips, and each tenth held out: whoever reads the first clips alone holds out the same ones.
+
+    Raises BookError for fewer than ten clips.
+    """
+    if len(clips) < 10:
+        raise BookError(f"{len(clips)} clips hold out none; give at least 10")
+    return [clip for i, clip in enumerate(clips) if i % 10 != 9], list(clips[9::10])
+
+
 def chunks(
     wave: np.ndarray, seconds: float, *, pad: bool, keep_tail: float | None = None, rate: int = RATE
 ) -> list[np.ndarray]:

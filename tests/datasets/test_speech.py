@@ -72,6 +72,15 @@ def test_split_keeps_utterances_whole(clips: list[speech.Clip]) -> None:
             speech.split(clips, share, np.random.default_rng(0))
 
 
+def test_every_tenth_holds_out_the_same_clips_of_any_beginning(clips: list[speech.Clip]) -> None:
+    train, held = speech.every_tenth(clips)
+    assert len(train) + len(held) == len(clips)
+    assert [c.id for c in speech.every_tenth(clips[:40])[1]] == [c.id for c in held[:4]]
+    assert not {c.id for c in speech.every_tenth(clips[:40])[0]} & {c.id for c in held}
+    with pytest.raises(BookError, match="9 clips hold out none"):
+        speech.every_tenth(clips[:9])
+
+
 def test_chunks_as_the_post_cut_them() -> None:
     wave = np.arange(1, 21)
 

@@ -14,6 +14,7 @@ from lib.trainers.pocket_speech import (
     CODES,
     SampleDuring,
     load_weights,
+    pieces,
     pocket_decoder,
     pocket_training,
     save_weights,
@@ -64,6 +65,14 @@ def test_training_learns_a_repeating_pattern_and_samples_on_the_way() -> None:
     with run.averages["ema"].applied(model):
         assert torch.equal(during.draw(model), averaged.codes[40])
     assert not torch.equal(averaged.codes[40], during.codes[40])
+
+
+def test_pieces_are_whole_and_in_order() -> None:
+    codes = torch.arange(2 * 70).view(2, 70)
+    cut = pieces([codes, codes[:, :20]], 30)
+    assert [tuple(piece.shape) for piece in cut] == [(2, 30), (2, 30), (2, 20)]
+    assert torch.equal(torch.cat(cut[:2], dim=1), codes[:, :60])
+    assert len(pieces([codes], 70)) == 1
 
 
 def test_tokenised_asks_the_codec() -> None:
