@@ -5,6 +5,15 @@ from lib._lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "cached_mass": ".gate_measures",
+        "entropy_bound": ".gate_measures",
+        "gate_entropy": ".gate_measures",
+        "relative_entropy": ".gate_measures",
+        "residual_growth": ".gate_measures",
+        "spikes": ".gate_measures",
+        "layer_entropies": ".memory_probe",
+        "recall_probe": ".memory_probe",
+        "seed_interval": ".seeds",
         "blocked_splits": ".utility",
         "block_permutation": ".utility",
         "boosted_trees": ".utility",

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = exports(
         "landmarks": ".landmarks",
         "music": ".music",
         "odor": ".odor",
+        "recall": ".recall",
         "registry": ".registry",
         "signing": ".signing",
         "speech": ".speech",

@@ -5,6 +5,8 @@ from lib._lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "CachedMemoryConfig": ".cached_memory",
+        "CachedMemoryDecoder": ".cached_memory",
         "DecoderState": ".hybrid",
         "HybridConfig": ".hybrid_config",
         "HybridDecoder": ".hybrid",
