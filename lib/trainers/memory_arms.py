@@ -31,7 +31,7 @@ BASE = CachedMemoryConfig(
     max_positions=0,
     tied=False,
 )
-TRAINING = RecallTraining(steps=300, batch=16, peak_lr=1e-2, warmup=20)
+TRAINING = RecallTraining(steps=300, batch=16, peak_lr=1e-2, warmup=20, record_every=50)
 NO_MEMORY = {"cache": "none", "key_size": 12}
 """As many parameters as the base but for its bias: what W_u has, d squared, goes into longer keys."""
 
@@ -91,6 +91,46 @@ ARMS = {
     "ssm, output": Arm("ssm", SSM | {"cache": "released"}, SLOWER),
 }
 
+STUDIES = {
+    "wiring": ("base", "equal parameters", "bias -2", "two layers, released"),
+    "few": (
+        "base",
+        "checkpoint",
+        "equal parameters",
+        "random selection",
+        "oracle",
+        "bias -2",
+        "bias +2",
+        "two layers, released",
+    ),
+    "all": tuple(ARMS),
+}
+"""Arms on recall, by the size of the study."""
+CHORALE_STUDIES = {
+    "wiring": ("equal parameters", "released"),
+    "few": ("equal parameters", "base", "released"),
+    "all": ("equal parameters", "base", "checkpoint", "bias -2", "released", "ssm", "ssm, state", "ssm, output"),
+}
+"""Arms on chorales, by the size of the study."""
+PAIRS = {
+    "cache": ("base", "equal parameters"),
+    "state": ("base", "equal state"),
+    "selection": ("base", "random selection"),
+    "carried": ("checkpoint", "equal parameters"),
+    "released": ("released", "equal parameters"),
+    "stream": ("released, divided", "checkpoint"),
+    "low bias": ("bias -2", "base"),
+    "high bias": ("bias +2", "base"),
+    "slow": ("bias -2, rate 3e-3", "rate 3e-3"),
+    "narrow": ("width 16", "width 16, equal parameters"),
+    "wide": ("width 64", "width 64, equal parameters"),
+    "few data": ("data 256", "data 256, equal parameters"),
+    "deep": ("two layers", "two layers, equal parameters"),
+    "late": ("two layers, second caches", "two layers"),
+    "proxy": ("ssm, output", "ssm, state"),
+}
+"""Comparisons that answer a question: the first arm against the second, seed by seed."""
+
 
 def arm(name: str) -> Arm:
     """An arm by name; raises BookError for one that the study does not have."""
@@ -127,6 +167,12 @@ CHORALES = replace(BASE, codebooks=4, width=64, layers=2, heads=8, segment=16, m
 """The base for chorales: a segment is a bar of four quarters."""
 
 
+def chorale_model(name: str, seed: int, vocabulary: int) -> CachedMemoryDecoder:
+    """The untrained model of an arm on chorales."""
+    config = replace(CHORALES, vocabulary=vocabulary, **arm(name).model)
+    return CachedMemoryDecoder(config, torch.Generator().manual_seed(seed))
+
+
 def run_chorales(
     name: str, items: list, held_out: list, seed: int, *, pad: int, vocabulary: int, updates: int
 ) -> tuple[CachedMemoryDecoder, list[float], float]:
@@ -134,8 +180,7 @@ def run_chorales(
 
     Returns the model, the gradient norm of every update before clipping, and the held-out loss in nats a token.
     """
-    config = replace(CHORALES, vocabulary=vocabulary, **arm(name).model)
-    model = CachedMemoryDecoder(config, torch.Generator().manual_seed(seed))
+    model = chorale_model(name, seed, vocabulary)
     training = TrainingConfig(
         steps=updates,
         batch=8,
