@@ -90,13 +90,10 @@ STUDIES = {
     "wiring": ("base", "equal_parameters", "bias_-2", "two_layers_released"),
     "few": (
         "base",
-        "checkpoint",
         "equal_parameters",
-        "uniform_gates",
         "random_selection",
         "oracle",
         "bias_-2",
-        "bias_+2",
         "two_layers_released",
         "two_layers_released_divided",
     ),
