@@ -46,7 +46,7 @@ class Arm:
 
 
 DEEP = {"layers": 2}
-RELEASED = {"cache": "released", "mode": "checkpoint"}
+RELEASED = {"cache": "released", "mode": "checkpoint", "gate_bias": None}
 SSM = {"mixer": "selective_ssm", "mode": "checkpoint", "state_size": 16}
 SLOWER = {"peak_lr": 3e-3}
 ARMS = {
