@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = exports(
         "stratified_split": ".stratification",
         "train": ".language_model",
         "train_ensemble": ".odor_ensemble",
+        "trl_arguments": ".trl_arguments",
         "undo_delay": ".delay",
         "warmup_cosine": ".optimiser",
     },
