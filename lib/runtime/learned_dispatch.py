@@ -33,7 +33,7 @@ def fit(
 ) -> Callable[[np.ndarray], Route]:
     """A `choose` for the Dispatcher, by logistic regression on standardised features. Chapter 02, pushing further.
 
-    Raises BookError when the decided segments do not hold both outcomes: then one recogniser is always better.
+    When all decided segments favour one recogniser, it is always chosen. Raises BookError when none is decided.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -41,8 +41,10 @@ def fit(
 
     rows = [place for place, pair in enumerate(zip(isolated_right, sequence_right, strict=True)) if pair[0] != pair[1]]
     wanted = ["sequence" if sequence_right[place] else "isolated" for place in rows]
-    if len(set(wanted)) < 2:
-        raise BookError(f"{len(rows)} segments decide between the two and all for one side; nothing can be learned")
+    if not rows:
+        raise BookError(f"none of {len(isolated_right)} segments decides between the two; give others to learn from")
+    if len(set(wanted)) == 1:
+        return lambda segment: wanted[0]
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     model.fit(np.stack([features(segments[place]) for place in rows]), wanted)
     return lambda segment: str(model.predict(features(segment)[None])[0])

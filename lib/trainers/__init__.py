@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = exports(
         "Evaluation": ".codebook_loss",
         "Progress": ".language_model",
         "TrainingConfig": ".language_model",
+        "ReaderStore": ".reader_store",
         "apply_delay": ".delay",
         "codes": ".fingerprint_autoencoder",
         "equal_steps": ".curriculum",

@@ -86,16 +86,17 @@ def learn(
     seed: int,
     most: int,
     unlabelled: Sequence[np.ndarray] = (),
+    times: int = 1,
     **watching: object,
 ) -> Trained:
-    """Train an arm from scratch, for its own number of updates but `most` at most.
+    """Train an arm from scratch, for `times` its own number of updates but `most` at most.
 
     lessons: examples by name; unlabelled: clips float32 [T, 70] for pretraining, which takes as many updates again.
     watching: `signer`, `watch` and `every` of `train`.
     """
     arm = get(name)
     model = Seq2Seq(config(name), torch.Generator().manual_seed(seed))
-    schedule = Schedule(steps=min(most, arm.updates), peak=PEAK, rule=arm.rule, ctc=arm.ctc)
+    schedule = Schedule(steps=min(most, times * arm.updates), peak=PEAK, rule=arm.rule, ctc=arm.ctc)
     if arm.pretrained:
         pretrain(model, unlabelled, replace(schedule, ctc=0.0), seed + 500)
     return train(model, lessons[arm.lessons], schedule, seed, **watching)
@@ -163,11 +164,15 @@ def load(path: Path) -> dict[str, Trained]:
         raise BookError(f"{path} holds no arms ({error}); make it again with make prepare N=02") from error
     out = {}
     for name in names:
-        parts = {"model": Seq2Seq(config(name))}
-        if get(name).ctc:
-            parts["head"] = Linear(SMALL.width, SMALL.vocabulary)
-        modules = nn.ModuleDict(parts)
+        model, head = empty(name)
+        modules = nn.ModuleDict({"model": model} | ({"head": head} if head is not None else {}))
         modules.load_state_dict({k.split("|")[1]: v for k, v in tensors.items() if k.split("|")[0] == name})
         modules.eval()
-        out[name] = Trained(parts["model"], (), parts.get("head"))
+        out[name] = Trained(model, (), head)
     return out
+
+
+def empty(name: str) -> tuple[Seq2Seq, nn.Module | None]:
+    """The model of an arm and its CTC head, if it has one, whose weights wait to be loaded."""
+    head = Linear(SMALL.width, SMALL.vocabulary) if get(name).ctc else None
+    return Seq2Seq(config(name)), head
