@@ -51,5 +51,5 @@ def strip(inputs: np.ndarray, frames: Sequence[int], spacing: float = 2.4) -> np
     drawn = []
     for place, frame in enumerate(frames):
         points = inputs[frame, :63].reshape(21, 3)[:, :2]
-        drawn.append(hand(points) + [spacing * place, 0])
+        drawn.append(np.add(hand(points), [spacing * place, 0]))
     return np.concatenate(drawn)

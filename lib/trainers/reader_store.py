@@ -43,7 +43,7 @@ class ReaderStore:
         times: int = 1,
         signer: nn.Module | None = None,
     ) -> Trained:
-        """`reading_arms.learn`, or the reader that it gave before. signer: a network that is trained along, in place."""
+        """`reading_arms.learn`, or the reader that it gave before. signer: a network, trained along in place."""
         given = {"unlabelled": unlabelled, "times": times, "signer": signer}
         if self.folder is None:
             return reading_arms.learn(name, lessons, seed, most, **given)

@@ -1,7 +1,7 @@
 """The sequence models that chapter 02 compares, each a name: what differs from the post's form, and nothing else.
 
-All arms share sizes, decoder, optimiser, shape of the schedule and, by seed, the phrases; `learn` and `load` give the same thing, so
-that a chapter measures prepared weights and freshly trained ones by the same lines.
+All arms share sizes, decoder, optimiser, shape of the schedule and, by seed, the phrases; `learn` and `load` give the
+same thing, so that a chapter measures prepared weights and freshly trained ones by the same lines.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ def frames(seed=0, time=5):
 
 def test_the_recordings_are_those_that_the_package_ships():
     clips = signing.recordings()
-    assert len(clips) == 600 and len({clip.language for clip in clips}) == 19
+    assert len(clips) == 600
+    assert len({clip.language for clip in clips}) == 19
     assert {clip.frames.shape[1:] for clip in clips} == {(543, 3)}
     assert {clip.letter for clip in clips if clip.language == "ase"} >= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     american = [clip for clip in clips if clip.language == "ase"]
@@ -28,7 +29,8 @@ def test_zeros_are_missing_and_depth_is_scaled():
     raw = np.ones((1, 543, 3), dtype=np.float32)
     raw[0, 7] = 0
     found = signing.from_file(raw)
-    assert np.isnan(found[0, 7]).all() and found[0, 8].tolist() == [1, 1, signing.DEPTH]
+    assert np.isnan(found[0, 7]).all()
+    assert found[0, 8].tolist() == [1, 1, signing.DEPTH]
 
 
 def test_a_mirror_is_its_own_inverse_and_changes_hands():
@@ -47,7 +49,8 @@ def test_both_hands_and_none():
     given = frames(time=10)
     assert signing.handedness(given) == "both"
     given[:, signing.LEFT] = given[:, signing.RIGHT] = np.nan
-    assert signing.handedness(given) == "none" and signing.seen(given) == {"left": 0.0, "right": 0.0}
+    assert signing.handedness(given) == "none"
+    assert signing.seen(given) == {"left": 0.0, "right": 0.0}
 
 
 def test_inputs_forget_where_the_signer_stands_and_how_far():
@@ -63,7 +66,8 @@ def test_inputs_of_a_frame_do_not_look_at_others_and_a_lost_hand_is_zero():
     np.testing.assert_array_equal(alone, signing.inputs(given))
     given[2, signing.RIGHT] = np.nan
     found = signing.inputs(given)
-    assert not found[2, :63].any() and found[:, 69].tolist() == [1, 1, 0, 1, 1]
+    assert not found[2, :63].any()
+    assert found[:, 69].tolist() == [1, 1, 0, 1, 1]
 
 
 def test_inputs_have_no_face_and_everything_has():
@@ -93,8 +97,11 @@ def test_how2sign_frames_come_in_order_with_missing_points(tmp_path):
     openpose(tmp_path / "a_000_keypoints.json")
     openpose(tmp_path / "a_001_keypoints.json", people=0)
     found = signing.how2sign(tmp_path.glob("*.json"))
-    assert found.shape == (2, 543, 3) and np.isnan(found[1]).all() and np.isnan(found[0, signing.FACE]).all()
-    assert found[0, signing.RIGHT].tolist() == [[1, 2, 0]] * 21 and np.isnan(found[0, signing.LEFT]).all()
+    assert found.shape == (2, 543, 3)
+    assert np.isnan(found[1]).all()
+    assert np.isnan(found[0, signing.FACE]).all()
+    assert found[0, signing.RIGHT].tolist() == [[1, 2, 0]] * 21
+    assert np.isnan(found[0, signing.LEFT]).all()
     assert found[0, signing.POSE][16, :2].tolist() == [12, 13]  # the file's body point 4, the right wrist
 
 

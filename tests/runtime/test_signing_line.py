@@ -30,7 +30,8 @@ def test_segments_are_cut_read_and_spelled_and_threads_agree():
     found = replay(line(), frames)
     assert found.outputs == ["1", "2-9", "3"] == Pipeline(line()).run(frames).outputs
     again = replay(line(), frames)
-    assert again.latencies == found.latencies and again.outputs == found.outputs
+    assert again.latencies == found.latencies
+    assert again.outputs == found.outputs
 
 
 def test_what_is_open_at_the_end_comes_out():
@@ -41,8 +42,10 @@ def test_an_overloaded_reader_waits_or_drops_as_told():
     frames = list(signing_line.stream([clip(place, 8) for place in range(12)], quiet=3))
     waits = replay(line(ticks_a_frame=4.0), frames)
     drops = replay(line(ticks_a_frame=4.0, policy="drop_oldest", capacity=1), frames)
-    assert len(waits.outputs) == 12 and not sum(waits.dropped.values())
-    assert drops.dropped["reader"] > 0 and len(drops.outputs) == 12 - drops.dropped["reader"]
+    assert len(waits.outputs) == 12
+    assert not sum(waits.dropped.values())
+    assert drops.dropped["reader"] > 0
+    assert len(drops.outputs) == 12 - drops.dropped["reader"]
     assert max(drops.latencies) < max(waits.latencies)
 
 
@@ -57,7 +60,9 @@ def wave(frames, bursts):
 @pytest.mark.parametrize("bursts", [1, 2, 3])
 def test_bursts_are_counted(bursts):
     found = learned_dispatch.features(wave(24, bursts))
-    assert found[0] == 24 and found[1] == pytest.approx(bursts) and found[4] == bursts
+    assert found[0] == 24
+    assert found[1] == pytest.approx(bursts)
+    assert found[4] == bursts
 
 
 def test_it_learns_which_recogniser_was_right_from_movement_where_length_says_nothing():
@@ -68,7 +73,8 @@ def test_it_learns_which_recogniser_was_right_from_movement_where_length_says_no
     fresh = [wave(int(rng.integers(20, 26)), 1 + place % 2 * 3) for place in range(20)]
     assert [choose(segment) for segment in fresh] == ["isolated", "sequence"] * 10
     hybrid = Dispatcher(lambda s: [1], lambda s: [2], choose=choose)
-    assert hybrid.read(fresh[0]) == [1] and hybrid.read(fresh[1]) == [2]
+    assert hybrid.read(fresh[0]) == [1]
+    assert hybrid.read(fresh[1]) == [2]
 
 
 def test_one_sided_and_undecided_lessons():

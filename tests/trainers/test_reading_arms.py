@@ -30,9 +30,12 @@ def toy(count=160, seed=0, inputs=6):
 
 def test_padding_and_targets():
     frames, lengths = training.padded([np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)])
-    assert frames.shape == (2, 4, 3) and lengths.tolist() == [2, 4] and not frames[0, 2:].any()
+    assert frames.shape == (2, 4, 3)
+    assert lengths.tolist() == [2, 4]
+    assert not frames[0, 2:].any()
     inputs, targets = training.targets_of([[5, 6], [7]])
-    assert inputs.tolist() == [[1, 5, 6], [1, 7, 0]] and targets.tolist() == [[5, 6, 0], [7, 0, 0]]
+    assert inputs.tolist() == [[1, 5, 6], [1, 7, 0]]
+    assert targets.tolist() == [[5, 6, 0], [7, 0, 0]]
 
 
 def test_batches_hold_each_clip_once_and_like_lengths_together():
@@ -73,7 +76,8 @@ def test_equal_seeds_give_equal_weights_and_a_watch_changes_nothing():
     training.train(two, toy(), Schedule(6, 16), 5, watch=lambda step, model: seen.append(step), every=2)
     training.train(three, toy(), Schedule(6, 16), 6)
     same = [torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)]
-    assert all(same) and seen == [2, 4, 6]
+    assert all(same)
+    assert seen == [2, 4, 6]
     assert not torch.equal(one.output.weight, three.output.weight)
 
 
@@ -81,7 +85,8 @@ def test_gaps_hide_a_third_in_runs_within_the_clip():
     lengths = np.array([1, 3, 30, 61])
     mask = training.gap_mask(lengths, 61, 4, np.random.default_rng(0)).numpy()
     for row, length in enumerate(lengths):
-        assert not mask[row, length:].any() and max(1, length // 3) <= mask[row].sum() <= length // 3 + 4
+        assert not mask[row, length:].any()
+        assert max(1, length // 3) <= mask[row].sum() <= length // 3 + 4
 
 
 def test_pretraining_fills_gaps_better_with_time():
@@ -142,8 +147,10 @@ def test_a_store_gives_back_the_same_reader_and_only_for_the_same_lessons(name, 
     again = store.learn(name, lessons(), 1, 2, clips)
     plain = ReaderStore(None).learn(name, lessons(), 1, 2, clips)
     for one, two, three in zip(*(t.model.state_dict().values() for t in (first, again, plain)), strict=True):
-        assert torch.equal(one, two) and torch.equal(one, three)
-    assert again.losses == plain.losses and len(list(tmp_path.iterdir())) == 1
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
+    assert again.losses == plain.losses
+    assert len(list(tmp_path.iterdir())) == 1
     store.learn(name, lessons(25), 1, 2, clips)
     store.learn(name, lessons(), 2, 2, clips)
     store.learn(name, lessons(), 1, 3, clips)
@@ -155,9 +162,11 @@ def test_a_store_keeps_a_signer_network(tmp_path):
     nets = [SignerEmbedding(70, 64, torch.Generator().manual_seed(0)) for _ in range(2)]
     found = [ReaderStore(tmp_path).learn("attention", {"phrases": given}, 1, 3, signer=net) for net in nets]
     clips = torch.from_numpy(given.calibration)
-    assert torch.equal(found[0].signer(clips), found[1].signer(clips)) and found[1].signer(clips).any()
+    assert torch.equal(found[0].signer(clips), found[1].signer(clips))
+    assert found[1].signer(clips).any()
     rows = reading_arms.read(found[1], given.clips, limit=4, calibration=given.calibration).tokens
-    assert len(rows) == 16 and len(list(tmp_path.iterdir())) == 1
+    assert len(rows) == 16
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_reading_keeps_the_order_of_clips():
