@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = exports(
         "eeg_real": ".eeg_real",
         "how2sign": ".how2sign",
         "landmarks": ".landmarks",
+        "music": ".music",
         "odor": ".odor",
         "registry": ".registry",
         "signing": ".signing",

@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = exports(
         "OdorMapConfig": ".odor_map",
         "Seq2Seq": ".seq2seq",
         "Seq2SeqConfig": ".seq2seq",
+        "SelectiveDecoder": ".selective_ssm",
+        "SelectiveSSM": ".selective_ssm",
         "SignerEmbedding": ".calibration",
         "answers": ".answering",
         "log_probabilities": ".answering",

@@ -58,7 +58,7 @@ def show(fig: Figure, *, alt: str, name: str | None = None) -> None:
         raise BookError(f"figure {name!r} draws no data; plot something or leave it out")
     run.series[name] = {label: summary(xs, f"{name}/{label}") for label, xs in drawn.items()}
     lengths = ", ".join(f"{label} ({len(xs)})" for label, xs in drawn.items())
-    _emit({"image/png": png(fig), "text/plain": f"Figure: {alt}\nSeries: {lengths}"})
+    publish({"image/png": png(fig), "text/plain": f"Figure: {alt}\nSeries: {lengths}"})
     _close(fig)
 
 
@@ -116,8 +116,8 @@ def png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _emit(bundle: dict[str, Any]) -> None:
-    """Publish where there is a notebook; in a plain process the text goes to standard output."""
+def publish(bundle: dict[str, Any]) -> None:
+    """Show a bundle by MIME type where there is a notebook; in a plain process its text goes to standard output."""
     from IPython import get_ipython
     from IPython.display import display
 

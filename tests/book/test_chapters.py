@@ -39,6 +39,7 @@ def test_teach_gives_what_is_on_record(chapter, tmp_path):
     """nbval compares texts and tables exactly; recorded values and drawn series follow by measured tolerance."""
     command = [sys.executable, "-m", "pytest", "-q", "--nbval", str(chapter.notebook), "-p", "no:cacheprovider"]
     command += ["-W", "ignore", "--override-ini", "addopts=", "--nbval-cell-timeout", "600"]
+    command += ["--nbval-sanitize-with", str(BOOK.root / "tests" / "book" / "sanitize.cfg")]
     environment = os.environ | {"BOOK_RUNS": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=BOOK.root, check=False)
     assert done.returncode == 0, done.stdout[-6000:]
