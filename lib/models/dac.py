@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lib import plain_bars  # noqa: F401 (before transformers)
+from lib import quiet_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 
 if TYPE_CHECKING:
