@@ -200,30 +200,36 @@ class DecodingState:
 
 
 class Recurrent(nn.GRU):
-    """A bidirectional GRU that waits for `Seq2Seq.initialise`."""
+    """One GRU layer in one direction that waits for `Seq2Seq.initialise`."""
 
     def reset_parameters(self) -> None:
         """Leave the weights alone: torch would draw them from its global generator here."""
 
 
 class RecurrentEncoder(nn.Module):
-    """Bidirectional GRU layers, a map back to the width, LayerNorm."""
+    """Bidirectional GRU layers, a map back to the width, LayerNorm.
+
+    The two directions are layers of their own, and each row is turned around within its length for the second. So no
+    packed sequence is needed, whose backward fills a whole batch with zeros at every step.
+    """
 
     def __init__(self, config: Seq2SeqConfig) -> None:
         super().__init__()
-        layers, rate = config.encoder_layers, 0.0
-        self.gru = Recurrent(
-            config.width, config.gru_hidden, layers, batch_first=True, bidirectional=True, dropout=rate
-        )
+        sizes = [config.width, *[2 * config.gru_hidden] * (config.encoder_layers - 1)]
+        self.onward = nn.ModuleList(Recurrent(size, config.gru_hidden, batch_first=True) for size in sizes)
+        self.returning = nn.ModuleList(Recurrent(size, config.gru_hidden, batch_first=True) for size in sizes)
         self.output = Linear(2 * config.gru_hidden, config.width)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x [B, T, D] -> [B, T, D]; steps past a row's length are never read."""
-        pack = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        y, _ = nn.utils.rnn.pad_packed_sequence(self.gru(pack)[0], batch_first=True, total_length=x.shape[1])
-        return self.norm(self.output(self.dropout(y)))
+        """x [B, T, D] -> [B, T, D]; no step within a row's length depends on what lies past it."""
+        steps, lengths = torch.arange(x.shape[1], device=x.device), lengths[:, None]
+        turned = torch.where(steps < lengths, lengths - 1 - steps, steps)[..., None]
+        for onward, back in zip(self.onward, self.returning, strict=True):
+            last = back(x.take_along_dim(turned, 1))[0].take_along_dim(turned, 1)
+            x = torch.cat((onward(x)[0], last), -1)
+        return self.norm(self.output(self.dropout(x)))
 
 
 class Seq2Seq(nn.Module):

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = exports(
         "Stage": ".stage",
         "TopOne": ".smoothing",
         "cuts": ".segments",
+        "learned_dispatch": ".learned_dispatch",
         "replay": ".virtual_clock",
     },
 )

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = exports(
         "Progress": ".language_model",
         "TrainingConfig": ".language_model",
         "LadderTraining": ".ladder",
+        "ReaderStore": ".reader_store",
         "TokenBudget": ".sae_tokens",
         "apply_delay": ".delay",
         "captured": ".activations",

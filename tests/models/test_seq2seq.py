@@ -68,6 +68,23 @@ def test_the_oracle_attends_alike():
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_the_oracle_recurs_alike():
+    encoder = model(ENCODERS["gru"]).recurrent
+    width, units, layers = SMALL.width, ENCODERS["gru"].gru_hidden, SMALL.encoder_layers
+    theirs = torch.nn.GRU(width, units, layers, batch_first=True, bidirectional=True)
+    state = {}
+    for end, directions in (("", encoder.onward), ("_reverse", encoder.returning)):
+        for place, part in enumerate(directions):
+            state |= {key.replace("_l0", f"_l{place}{end}"): value for key, value in part.state_dict().items()}
+    theirs.load_state_dict(state)
+    x, lengths = torch.randn(4, 13, width, generator=torch.Generator().manual_seed(0)), torch.tensor([13, 1, 6, 9])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
+    expected, got = encoder.norm(encoder.output(expected)), encoder(x, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(got[row, :length], expected[row, :length], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 def test_padding_is_not_read(name):
     network, (frames, lengths, tokens) = model(ENCODERS[name]), batch()

@@ -36,7 +36,7 @@ def log_probability(network, clip, row):
     """Of a row, its stop included if it has one, by the whole model."""
     tokens = torch.tensor([[BOS, *row[:-1]]])
     steps = network(clip, None, tokens).log_softmax(-1)[0]
-    return float(steps[torch.arange(len(row)), torch.tensor(row)].sum())
+    return float(steps[torch.arange(len(row)), torch.tensor(row)].sum().detach())
 
 
 @pytest.mark.parametrize("config", [SMALL, matched_gru(SMALL)], ids=["attention", "gru"])
