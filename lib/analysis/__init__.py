@@ -5,6 +5,13 @@ from lib._lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "PatchedModel": ".patched_loss",
+        "principal_rebuild": ".patched_loss",
+        "accept": ".sae_acceptance",
+        "deltas": ".seed_deltas",
+        "proxy_gap": ".proxy_gap",
+        "rate_distortion": ".rate_distortion",
+        "single_feature_probe": ".feature_probes",
         "blocked_splits": ".utility",
         "block_permutation": ".utility",
         "boosted_trees": ".utility",

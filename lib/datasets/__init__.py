@@ -5,6 +5,12 @@ from lib._lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "pile": ".model_text",
+        "pocket_text": ".pocket_text",
+        "retokenised": ".model_text",
+        "text": ".text",
+        "token_properties": ".readable_tokens",
+        "wikitext2": ".model_text",
         "archive": ".archive",
         "building_points": ".building_points",
         "composed_signing": ".composed_signing",

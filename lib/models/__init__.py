@@ -5,6 +5,12 @@ from lib._lazy import exports
 __getattr__, __dir__, __all__ = exports(
     __name__,
     {
+        "LadderConfig": ".neox_ladder",
+        "SplitModel": ".split_model",
+        "TopKSAE": ".sparse_autoencoder",
+        "neox_ladder": ".neox_ladder",
+        "shifted": ".gauge",
+        "thirds": ".split_model",
         "DecoderState": ".hybrid",
         "HybridConfig": ".hybrid_config",
         "HybridDecoder": ".hybrid",

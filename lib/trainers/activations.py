@@ -46,7 +46,7 @@ def digest(model: PreTrainedModel, layers: Sequence[int], sequences: Tensor) -> 
     found = hashlib.sha256(repr((model.config.to_json_string(use_diff=False), tuple(layers))).encode())
     found.update(sequences.contiguous().numpy().tobytes())
     for weight in model.parameters():
-        found.update(weight.detach().contiguous().view(torch.uint8).numpy().tobytes())
+        found.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:16]
 
 
