@@ -38,17 +38,23 @@ class PocketText:
         return self.tokenizer.decode(np.asarray(rows).ravel().tolist(), skip_special_tokens=True)
 
 
-def from_packages(autoencoders: int = 1600, held_out: int = 128, models: int = FOR_MODELS) -> PocketText:
-    """The text of the installed packages, with that many sequences for each purpose.
+def from_packages(
+    autoencoders: int = 1600,
+    held_out: int = 128,
+    models: int = FOR_MODELS,
+    train: dict[str, str] = text.TRAIN,
+    other: dict[str, str] = text.HELD_OUT,
+) -> PocketText:
+    """The text of installed packages, with that many sequences for each purpose.
 
-    Raises BookError when the packages hold fewer.
+    train, other: {module: distribution}, the book's own by default. Raises BookError when the packages hold fewer.
     """
-    found = text.corpus()
+    found = text.corpus(train, other)
     tokenizer = text.byte_pairs(found.train, VOCABULARY)
     first = found.train[: int(SHARE * len(found.train))]
     ration = text.Ration(text.blocks(text.tokens(first, tokenizer), LENGTH))
-    other = text.Ration(text.blocks(text.tokens(found.held_out[: len(found.held_out) // 4], tokenizer), LENGTH))
-    return PocketText(ration.take(models), ration.take(autoencoders), other.take(held_out), tokenizer)
+    apart = text.Ration(text.blocks(text.tokens(found.held_out[: len(found.held_out) // 4], tokenizer), LENGTH))
+    return PocketText(ration.take(models), ration.take(autoencoders), apart.take(held_out), tokenizer)
 
 
 def save(found: PocketText, tokens: Path, tokenizer: Path) -> None:

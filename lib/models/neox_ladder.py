@@ -10,6 +10,7 @@ with the shape beside them, in one safetensors file. Chapters 05 and 06.
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +128,8 @@ def hooked(model: GPTNeoXForCausalLM) -> HookedTransformer:
         seed=None,
         device="cpu",
     )
-    twin = HookedTransformer(shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the class leaves with version 4, which the lock excludes
+        twin = HookedTransformer(shape)
     twin.load_state_dict(convert_neox_weights(model, shape), strict=False)
     return twin.eval()
