@@ -158,9 +158,10 @@ class PatchedModel:
 
 
 def principal_rebuild(x: Tensor, components: int) -> Rebuild:
-    """The baseline that any code must beat: the mean of activations x [M, D] and their first principal components."""
-    mean = x.float().mean(dim=0)
-    centred = (x.float() - mean).double()
+    """The baseline that any code must beat: the mean of activations x [..., D] and their first principal components."""
+    rows = x.flatten(0, -2).float()
+    mean = rows.mean(dim=0)
+    centred = (rows - mean).double()
     _, vectors = torch.linalg.eigh(centred.T @ centred)
     basis = vectors[:, -components:].float()
     return lambda a: ((a - mean) @ basis @ basis.T + mean, None)

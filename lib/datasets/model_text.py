@@ -22,8 +22,8 @@ def retokenised(
 
     Raises BookError for a text that holds fewer.
     """
-    coded = tokenizer.encode(words)
-    rows = text.blocks(torch.tensor(getattr(coded, "ids", coded)).numpy(), length)
+    coder = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    rows = text.blocks(torch.tensor(coder.encode(words, add_special_tokens=False).ids).numpy(), length)
     if len(rows) < count:
         raise BookError(f"the text makes {len(rows)} sequences of {length} tokens, not {count}; give a longer one")
     return torch.from_numpy(rows[:count].copy()).long()

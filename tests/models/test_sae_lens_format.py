@@ -26,6 +26,7 @@ def ours():
     return model.eval()
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sae-lens imports an old path of its own peer
 HOOK = "blocks.1.hook_resid_post"
 
 
