@@ -14,6 +14,7 @@ import torch
 from lib.errors import BookError
 from lib.models.sparse_autoencoder import TopKSAE
 
+SINCE = "6.0.0"  # the version whose layout this is; without it sae-lens takes the file for an older one
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 SHARED = {"encoder_bias": "b_enc", "decoder": "W_dec", "decoder_bias": "b_dec"}  # the encoder is transposed
 
@@ -37,7 +38,7 @@ def save_sae_lens(model: TopKSAE, folder: Path, *, model_name: str, hook_name: s
         "normalize_activations": "none",
         "reshape_activations": "none",
         "rescale_acts_by_decoder_norm": False,
-        "metadata": {"model_name": model_name, "hook_name": hook_name},
+        "metadata": {"sae_lens_version": SINCE, "model_name": model_name, "hook_name": hook_name},
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
 

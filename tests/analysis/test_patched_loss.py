@@ -92,9 +92,9 @@ def test_sums_by_sequence_give_the_whole_and_the_intervals_hold_it(bench):
 
 
 def test_a_shift_moves_r2_and_not_the_loss(model):
-    twin = shifted(model, 1e4, seed=0)
+    twin = shifted(model, 1e5, seed=0)
     ours, theirs = (PatchedModel(SplitModel(one, 1), SEQUENCES) for one in (model, twin))
-    assert theirs.clean_losses == pytest.approx(ours.clean_losses, abs=2e-3)
+    assert theirs.clean_losses == pytest.approx(ours.clean_losses, abs=1e-2)
     rough = [one.score(principal_rebuild(one.activations, 1)) for one in (ours, theirs)]
     assert rough[1].r2 > 0.99 > rough[0].r2
     assert rough[1].deflated_r2 < 0.7
