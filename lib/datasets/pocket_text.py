@@ -32,6 +32,8 @@ class PocketText:
     held_out: np.ndarray
     """Text of other packages."""
     tokenizer: Tokenizer
+    source: dict[str, int | str] | None = None
+    """How many texts there were to train on, to hold out, and twice; and their digest. None in a prepared file."""
 
     def read(self, rows: np.ndarray) -> str:
         """Sequences as text again."""
@@ -54,7 +56,9 @@ def from_packages(
     first = found.train[: int(SHARE * len(found.train))]
     ration = text.Ration(text.blocks(text.tokens(first, tokenizer), LENGTH))
     apart = text.Ration(text.blocks(text.tokens(found.held_out[: len(found.held_out) // 4], tokenizer), LENGTH))
-    return PocketText(ration.take(models), ration.take(autoencoders), apart.take(held_out), tokenizer)
+    source = {"train": len(found.train), "held_out": len(found.held_out), "dropped": found.dropped}
+    source["digest"] = found.digest[:16]
+    return PocketText(ration.take(models), ration.take(autoencoders), apart.take(held_out), tokenizer, source)
 
 
 def save(found: PocketText, tokens: Path, tokenizer: Path) -> None:
