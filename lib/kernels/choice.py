@@ -10,6 +10,8 @@ from lib.errors import BookError
 
 KERNELS = {
     "gated_delta_rule": ("lib.kernels.gated_delta.rule", "explain_gated_delta_rule"),
+    "gated_residual_memory": ("lib.kernels.memory.rule", "explain_gated_residual_memory"),
+    "selective_scan": ("lib.kernels.selective_scan.rule", "explain_selective_scan"),
     "topk_decode": ("lib.kernels.topk.rule", "explain_topk_decode"),
 }
 

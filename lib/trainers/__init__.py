@@ -19,6 +19,8 @@ __getattr__, __dir__, __all__ = exports(
         "codes": ".fingerprint_autoencoder",
         "equal_steps": ".curriculum",
         "evaluate": ".language_model",
+        "memory_arms": ".memory_arms",
+        "fit_residual_vq": ".residual_vq",
         "odor_map": ".odor_map",
         "preferences": ".preferences",
         "seq2seq": ".seq2seq",

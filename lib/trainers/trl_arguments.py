@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from lib import plain_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 
 

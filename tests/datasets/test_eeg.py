@@ -75,12 +75,13 @@ def test_a_dipole_and_its_opposite_have_opposite_maps_of_height_one():
 def test_noise_has_the_variance_and_spectrum_that_it_is_given():
     freqs = np.fft.rfftfreq(400, 1 / 200)
     power = np.exp(-((freqs - 20) ** 2) / (2 * 3**2))
-    noise = eeg.noise_with(power, (400, 400), np.random.default_rng(0))
+    noise = eeg.noise_with(power, (1600, 400), np.random.default_rng(0))
     assert noise.var() == pytest.approx(1, rel=0.03)
     found, psd = power_spectra(noise, 200.0)
     inside = (found > 12) & (found < 28)
-    mean = psd.mean(axis=0)[inside]
-    np.testing.assert_allclose(mean / mean.max(), np.interp(found[inside], freqs, power), atol=0.12)
+    mean, wanted = psd.mean(axis=0)[inside], np.interp(found[inside], freqs, power)
+    tenth = 0.1 / wanted.sum()  # of the peak's height
+    np.testing.assert_allclose(mean / mean.sum(), wanted / wanted.sum(), atol=tenth)
 
 
 @pytest.mark.parametrize("subject", [1, 4, 7])
