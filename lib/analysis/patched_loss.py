@@ -80,9 +80,7 @@ class PatchedModel:
     the others keep their own activation. batch: sequences in one pass.
     """
 
-    def __init__(
-        self, parts: SplitModel, sequences: Tensor, *, where: Tensor | None = None, batch: int = 16
-    ) -> None:
+    def __init__(self, parts: SplitModel, sequences: Tensor, *, where: Tensor | None = None, batch: int = 16) -> None:
         if sequences.ndim != 2 or len(sequences) < 2 or sequences.shape[1] < 2:
             raise BookError(f"sequences {tuple(sequences.shape)}; give [n, T] with at least 2 of 2 tokens")
         self.parts, self.batch = parts, batch
@@ -128,7 +126,9 @@ class PatchedModel:
         x = self.activations
         again, code = rebuild(x)
         if again.shape != x.shape or not again.isfinite().all():
-            raise BookError(f"a reconstruction {tuple(again.shape)} of activations {tuple(x.shape)}; give as many, finite")
+            raise BookError(
+                f"a reconstruction {tuple(again.shape)} of activations {tuple(x.shape)}; give as many, finite"
+            )
         patched = self.stream.clone()
         patched[self.where] = again
         losses = self.losses(patched)

@@ -1,4 +1,4 @@
-"""Any text as token sequences of any model: for pretrained models, whose tokenizers are their own. Chapters 05 and 06."""
+"""Any text as token sequences of any model, for pretrained models with tokenizers of their own. Chapters 05 and 06."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def retokenised(
-    words: str, tokenizer: PreTrainedTokenizerBase | object, count: int, length: int = 128
-) -> Tensor:
+def retokenised(words: str, tokenizer: PreTrainedTokenizerBase | object, count: int, length: int = 128) -> Tensor:
     """The first `count` sequences [count, length], int64, of a text. tokenizer: of transformers or of tokenizers.
 
     Raises BookError for a text that holds fewer.

@@ -43,7 +43,9 @@ class LadderConfig:
         if min(self.width, self.layers, self.head_width, self.context, self.vocabulary) < 1:
             raise BookError(f"{self}: every size must be at least 1")
         if self.width % self.head_width or self.head_width % 8:
-            raise BookError(f"width={self.width} in heads of {self.head_width}; give heads of 8, 16, ... that divide it")
+            raise BookError(
+                f"width={self.width} in heads of {self.head_width}; give heads of 8, 16, ... that divide it"
+            )
 
 
 def build(config: LadderConfig, seed: int) -> GPTNeoXForCausalLM:
@@ -98,7 +100,7 @@ def load(path: Path) -> GPTNeoXForCausalLM:
         if "ladder" not in about:
             raise BookError(f"{path} holds no rung of the ladder; give a file that `neox_ladder.save` wrote")
         model = build(LadderConfig(**json.loads(about["ladder"])), seed=0)
-        model.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})
+        model.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118 (no mapping)
     return model
 
 

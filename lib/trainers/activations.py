@@ -75,4 +75,4 @@ def _read(path: Path) -> dict[int, Tensor]:
 
     with safe_open(path, "pt") as file:
         powers = json.loads(file.metadata()["powers"])
-        return {int(name): _unpack(file.get_tensor(name), powers[name]) for name in file.keys()}
+        return {int(name): _unpack(file.get_tensor(name), powers[name]) for name in file.keys()}  # noqa: SIM118 (no mapping)

@@ -2,8 +2,8 @@
 
 Activations are divided by one number, so that their mean square is the width, and the number is folded back into the
 biases at the end (a TopK autoencoder is homogeneous, so nothing else changes). Features that have not fired for a
-while can be revived by letting the most active of them explain what is left over: the auxiliary loss of Gao et al. 2024,
-appendix A.2. Chapters 05 and 06; for a table that is passed over many times see `sparse_autoencoder.py`.
+while can be revived by letting the most active of them explain what is left over (the auxiliary loss of Gao et al.
+2024, appendix A.2). Chapters 05 and 06; for a table that is passed over many times see `sparse_autoencoder.py`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,10 @@ def by_hook(model, change):
 def test_the_truth_loses_nothing(bench, model):
     found = bench.score(lambda x: (x, None))
     assert found.loss == found.clean == pytest.approx(by_hook(model, lambda x: x), abs=1e-5)
-    assert found.ce_recovered == 1 and found.recovered == 1 and found.r2 == 1 and found.alive is None
+    assert found.ce_recovered == 1
+    assert found.recovered == 1
+    assert found.r2 == 1
+    assert found.alive is None
 
 
 def test_a_patch_is_what_a_hook_does(bench, model):
@@ -74,10 +77,12 @@ def test_only_marked_tokens_are_replaced(bench, model):
     where = torch.zeros_like(SEQUENCES, dtype=torch.bool)
     where[:, 3:5] = True
     part = bench.restricted(where)
-    assert part.activations.shape == (20, 16) and bench.activations.shape == (120, 16)
+    assert part.activations.shape == (20, 16)
+    assert bench.activations.shape == (120, 16)
     found = part.score(lambda x: (torch.zeros_like(x), None))
     right = by_hook(model, lambda x: torch.where(where[..., None], 0.0, x))
-    assert found.loss == pytest.approx(right, abs=1e-5) and found.ablated == pytest.approx(right, abs=1e-5)
+    assert found.loss == pytest.approx(right, abs=1e-5)
+    assert found.ablated == pytest.approx(right, abs=1e-5)
 
 
 def test_sums_by_sequence_give_the_whole_and_the_intervals_hold_it(bench):
@@ -88,7 +93,8 @@ def test_sums_by_sequence_give_the_whole_and_the_intervals_hold_it(bench):
     ends = found.intervals(np.random.default_rng(0), draws=500)
     for name in ("r2", "ce_recovered", "excess"):
         assert ends[name][0] <= getattr(found, name) <= ends[name][1]
-    assert 0 < found.alive <= 1 and found.bits > 0
+    assert 0 < found.alive <= 1
+    assert found.bits > 0
 
 
 def test_a_shift_moves_r2_and_not_the_loss(model):
@@ -112,7 +118,7 @@ def test_principal_components_are_the_best_linear_code(bench):
 def good(bench):
     sae = TopKSAE(16, 64, 6, torch.Generator().manual_seed(0)).eval()
     found = bench.score(sae, features=64)
-    better = dict(loss=found.clean + 0.01, ablated=found.clean + 2, r2=0.95, deflated_r2=0.93, alive=0.8)
+    better = {"loss": found.clean + 0.01, "ablated": found.clean + 2, "r2": 0.95, "deflated_r2": 0.93, "alive": 0.8}
     return replace(found, **better)
 
 

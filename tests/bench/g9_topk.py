@@ -47,7 +47,9 @@ def sae_lens_step(start: TopKSAE, x: Tensor) -> Callable[[], None]:
         warnings.simplefilter("ignore")
         from sae_lens.saes.sae import TrainStepInput
         from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
-    theirs = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=WIDTH, d_sae=TIMES * WIDTH, k=start.k, aux_loss_coefficient=0.0))
+    theirs = TopKTrainingSAE(
+        TopKTrainingSAEConfig(d_in=WIDTH, d_sae=TIMES * WIDTH, k=start.k, aux_loss_coefficient=0.0)
+    )
     with torch.no_grad():
         theirs.W_enc.copy_(start.encoder.T)
         theirs.W_dec.copy_(start.decoder)

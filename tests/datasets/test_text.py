@@ -40,7 +40,8 @@ def test_each_text_is_kept_once_and_only_on_one_side(packages):
     found = text.corpus(*packages)
     assert sorted(one[-4:] for one in found.train) == ["One.", "Two."]
     assert [one[-6:] for one in found.held_out] == ["Three."]
-    assert found.dropped == 2 and found.licences == {"a": "MIT", "b": "MIT"}
+    assert found.dropped == 2
+    assert found.licences == {"a": "MIT", "b": "MIT"}
     assert found == text.corpus(*packages)
 
 
@@ -73,7 +74,9 @@ SMALL = text.byte_pairs([LONG, "numbers 1 2 3, and code: x = y[0]"], 280)
 def test_streams_end_each_text_and_blocks_drop_the_rest():
     stream = text.tokens(["ab", "c"], SMALL)
     end = SMALL.token_to_id(text.END)
-    assert end == 0 and stream[-1] == end and (stream == end).sum() == 2
+    assert end == 0
+    assert stream[-1] == end
+    assert (stream == end).sum() == 2
     assert text.blocks(np.arange(10), 4).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
@@ -90,7 +93,8 @@ def test_pocket_text_goes_to_disk_and_back_and_shares_nothing(tmp_path):
     made = pocket_text.PocketText(rows[:2], rows[2:4], rows[4:], SMALL)
     pocket_text.save(made, tmp_path / "t.safetensors", tmp_path / "t.json")
     again = pocket_text.load(tmp_path / "t.safetensors", tmp_path / "t.json")
-    assert again.autoencoders.tolist() == rows[2:4].tolist() and again.held_out.tolist() == rows[4:].tolist()
+    assert again.autoencoders.tolist() == rows[2:4].tolist()
+    assert again.held_out.tolist() == rows[4:].tolist()
     coded = np.array(SMALL.encode("x = y[0]").ids)
     assert again.read(coded) == "x = y[0]"
 
@@ -103,13 +107,15 @@ def test_properties_of_tokens_and_of_their_line():
     assert [bool(x) for x in found["digit"][0]] == ["7" in piece for piece in pieces]
     assert [bool(x) for x in found["line break"][0]] == ["\n" in piece for piece in pieces]
     before_break = "".join(pieces).index("\n")
-    assert bool(found["doctest line"][0][2]) and not bool(found["doctest line"][0][-1])
+    assert bool(found["doctest line"][0][2])
+    assert not bool(found["doctest line"][0][-1])
     assert before_break == 5
 
 
 def test_text_in_the_tokens_of_another_model():
     found = retokenised(LONG * 3, SMALL, count=2, length=8)
-    assert found.shape == (2, 8) and SMALL.decode(found[0].tolist()) == LONG[: len(SMALL.decode(found[0].tolist()))]
+    assert found.shape == (2, 8)
+    assert SMALL.decode(found[0].tolist()) == LONG[: len(SMALL.decode(found[0].tolist()))]
     with pytest.raises(BookError, match="give a longer one"):
         retokenised(LONG, SMALL, count=50, length=8)
 

@@ -75,7 +75,9 @@ def test_transformer_lens_reads_the_same_streams_and_logits(model, sequences):
 def test_a_patch_through_transformer_lens_hooks_gives_our_tail(model, sequences):
     twin, parts = neox_ladder.hooked(model), SplitModel(model, 1)
     noise = torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(2))
-    hooked = twin.run_with_hooks(sequences, fwd_hooks=[("blocks.1.hook_resid_post", lambda stream, hook: stream + noise)])
+    hooked = twin.run_with_hooks(
+        sequences, fwd_hooks=[("blocks.1.hook_resid_post", lambda stream, hook: stream + noise)]
+    )
     torch.testing.assert_close(parts.tail(parts.head(sequences) + noise), hooked, atol=2e-4, rtol=1e-4)
 
 
@@ -95,7 +97,8 @@ def test_head_and_tail_make_the_model(model, sequences, kind, layer):
     count = len(list(whole.parameters()))
     parts = SplitModel(whole, layer)
     torch.testing.assert_close(parts.tail(parts.head(sequences)), whole(sequences).logits, atol=1e-6, rtol=1e-6)
-    assert len(list(whole.parameters())) == count and whole.config.num_hidden_layers == 4
+    assert len(list(whole.parameters())) == count
+    assert whole.config.num_hidden_layers == 4
 
 
 def test_a_tail_has_gradients_that_match_a_hook(model, sequences):

@@ -41,7 +41,8 @@ def test_their_outputs_are_ours(ours, tmp_path):
     torch.testing.assert_close(theirs(x), again, atol=1e-5, rtol=1e-5)
     dense = torch.zeros(50, 40).scatter(1, code.features, code.values)
     torch.testing.assert_close(theirs.encode(x), dense, atol=1e-5, rtol=1e-5)
-    assert theirs.cfg.metadata.hook_name == HOOK and theirs.cfg.k == 5
+    assert theirs.cfg.metadata.hook_name == HOOK
+    assert theirs.cfg.k == 5
 
 
 @torch.no_grad()
@@ -77,7 +78,9 @@ def test_their_evaluation_gives_our_numbers(ours, tmp_path):
         weight.add_(0.3 * torch.randn(weight.shape, generator=g))
     sequences = torch.randint(60, (6, 12), generator=g)
     save_sae_lens(ours, tmp_path, model_name="ladder", hook_name=HOOK)
-    theirs = get_recons_loss(SAE.load_from_disk(tmp_path), neox_ladder.hooked(model), ActivationScaler(), sequences, False, True)
+    theirs = get_recons_loss(
+        SAE.load_from_disk(tmp_path), neox_ladder.hooked(model), ActivationScaler(), sequences, False, True
+    )
     found = PatchedModel(SplitModel(model, 1), sequences).score(ours, features=40)
     told = {name: float(value.mean()) for name, value in theirs.items()}
     assert found.clean == pytest.approx(told["ce_loss_without_sae"], abs=1e-4)
@@ -106,5 +109,5 @@ def test_settings_that_we_do_not_have_are_refused(ours, tmp_path, change, told):
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path):
-    with pytest.raises(BookError, match="cfg.json"):
+    with pytest.raises(BookError, match=r"cfg\.json"):
         load_sae_lens(tmp_path)

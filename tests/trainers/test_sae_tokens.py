@@ -78,7 +78,8 @@ def test_the_revival_loss_is_its_formula_and_teaches_dead_features_alone():
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     found.backward()
     for weight in (model.encoder, model.decoder):
-        assert weight.grad[dead].abs().sum() > 0 and weight.grad[~dead].abs().sum() == 0
+        assert weight.grad[dead].abs().sum() > 0
+        assert weight.grad[~dead].abs().sum() == 0
     assert revival_loss(model, x, again, torch.zeros(20, dtype=torch.bool), 2) == 0
 
 
@@ -105,10 +106,16 @@ def test_captures_are_kept_and_named_by_what_they_depend_on(tiny, tmp_path):
     (file,) = tmp_path.iterdir()
     before = file.stat().st_mtime_ns
     again = captured(tiny, [0, 2], ROWS, tmp_path)
-    assert file.stat().st_mtime_ns == before and torch.equal(again[2], found[2])
+    assert file.stat().st_mtime_ns == before
+    assert torch.equal(again[2], found[2])
     assert torch.equal(captured(tiny, [0, 2], ROWS)[2], found[2])
     other = neox_ladder.build(LadderConfig(width=16, vocabulary=30, context=8), seed=1)
-    names = {digest(tiny, [0, 2], ROWS), digest(other, [0, 2], ROWS), digest(tiny, [0], ROWS), digest(tiny, [0, 2], ROWS[:1])}
+    names = {
+        digest(tiny, [0, 2], ROWS),
+        digest(other, [0, 2], ROWS),
+        digest(tiny, [0], ROWS),
+        digest(tiny, [0, 2], ROWS[:1]),
+    }
     assert len(names) == 4
 
 
@@ -118,7 +125,8 @@ def test_values_beyond_half_precision_survive(tiny, tmp_path):
         huge.get_input_embeddings().weight[:, 3] += 3e5  # half precision ends at 65,504
     found = captured(huge, [0], ROWS, tmp_path)[0]
     torch.testing.assert_close(found, streams(huge, [0], ROWS)[0], rtol=1e-3, atol=200.0)
-    assert found.isfinite().all() and found.abs().max() > 2e5
+    assert found.isfinite().all()
+    assert found.abs().max() > 2e5
     torch.testing.assert_close(captured(huge, [0], ROWS, tmp_path)[0], found)
 
 
@@ -133,7 +141,8 @@ def test_a_rung_learns_and_is_read_when_it_is_there(tmp_path):
     again = rung(shape, rows, recipe, 0, tmp_path)
     fresh = rung(shape, rows, recipe, 0)
     for one, two, three in zip(model.parameters(), again.parameters(), fresh.parameters(), strict=True):
-        assert torch.equal(one, two) and torch.equal(one, three)
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
     assert file.stat().st_mtime_ns == before
     rung(shape, rows, recipe, 1, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
