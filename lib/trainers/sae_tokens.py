@@ -1,9 +1,11 @@
 """Train a TopK autoencoder on a budget of activations, each seen once, at any scale of the activations.
 
 Activations are divided by one number, so that their mean square is the width, and the number is folded back into the
-biases at the end (a TopK autoencoder is homogeneous, so nothing else changes). Features that have not fired for a
-while can be revived by letting the most active of them explain what is left over (the auxiliary loss of Gao et al.
-2024, appendix A.2). Chapters 05 and 06; for a table that is passed over many times see `sparse_autoencoder.py`.
+biases at the end (a TopK autoencoder is homogeneous, so nothing else changes). The encoder starts as the decoder's copy
+times the number that rebuilds the first batches best, since k directions that overlap add up to too much. Features
+that have not fired for a while can be revived by letting the most active of them explain what is left over (the
+auxiliary loss of Gao et al. 2024, appendix A.2). Chapters 05 and 06; for a table that is passed over many times see
+`sparse_autoencoder.py`.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from lib.models.sparse_autoencoder import TopKSAE
 class TokenBudget:
     """How an autoencoder is trained on M activations. Raises BookError for values that make no training."""
 
-    batch: int = 512
+    batch: int = 128
     """Activations in an update; the number of updates is M over this."""
-    rate: float = 1e-3
+    rate: float = 3e-3
     """Adam's learning rate; it falls to zero in a straight line over the last fifth."""
     revive: float = 0.0
     """Weight of the auxiliary loss; 0 leaves dead features dead, 1/32 is the usual value."""
@@ -65,6 +67,9 @@ def train_on_budget(model: TopKSAE, x: Tensor, config: TokenBudget, *, generator
     scale = float((x.shape[1] / spread).sqrt())
     with torch.no_grad():
         model.decoder_bias.copy_(mean * scale)
+        first = x[: 8 * config.batch].to(device).float() * scale
+        again = model(first)[0] - model.decoder_bias
+        model.encoder *= ((first - model.decoder_bias) * again).sum() / again.square().sum().clamp_min(1e-12)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.rate, fused=True)
     order = torch.randperm(len(x), generator=generator)
     steps = len(x) // config.batch
