@@ -21,11 +21,13 @@ class Matching:
     matched: share of loops that are paired with a loop, not with the diagonal.
     shift: mean distance between partners in the plane of birth and death; nan when nothing is matched.
     cost: all distances together, those of unmatched loops to the diagonal included (1-Wasserstein distance).
+    relative: cost as a share of what it costs to retire every loop of both; 0 for equal diagrams, 1 for strangers.
     """
 
     matched: float
     shift: float
     cost: float
+    relative: float
 
 
 def match(one: np.ndarray, two: np.ndarray, top: int = 10) -> Matching:
@@ -44,7 +46,8 @@ def match(one: np.ndarray, two: np.ndarray, top: int = 10) -> Matching:
     partners = [(int(i), int(j)) for i, j, _ in pairs if i >= 0 and j >= 0]
     shifts = [np.linalg.norm(left[i] - right[j]) for i, j in partners]
     matched = 2 * len(partners) / (len(left) + len(right))
-    return Matching(matched, float(np.mean(shifts)) if shifts else np.nan, float(cost))
+    retired = sum(float(loops[:, 1].sum() - loops[:, 0].sum()) for loops in (left, right)) / np.sqrt(2)
+    return Matching(matched, float(np.mean(shifts)) if shifts else np.nan, float(cost), float(cost / retired))
 
 
 def images(diagrams: Sequence[np.ndarray], cells: int = 20) -> np.ndarray:

@@ -13,8 +13,10 @@ def max_statistic_p(observed: Mapping[str, float], nulls: Mapping[str, np.ndarra
     """Permutation p-values that hold for all of several statistics at once (Westfall and Young 1993, single step).
 
     observed: one value for each name; nulls: [draws] for each name, equally many, large values being extreme. Each
-    statistic is put in units of its own null (mean 0, spread 1, the observed value taken in, so that all are
-    exchangeable under the null); its p is the share of draws whose largest of all statistics reaches it. Chapter 04.
+    statistic is put in units of its own null (mean 0, spread 1, the observed value taken in, so that it is
+    exchangeable with its draws); its p is the share of draws whose largest of all statistics reaches it. Where the
+    nulls were drawn apart, as in chapter 04, their largest is that of independent statistics: larger than that of
+    statistics which rise and fall together, so the p errs upwards.
     Raises BookError for unequal numbers of draws or a null that does not vary.
     """
     sizes = {len(values) for values in nulls.values()}

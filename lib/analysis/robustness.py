@@ -6,9 +6,16 @@ the same table can be compared number by number.
 
 from __future__ import annotations
 
+import atexit
+import functools
+import hashlib
+import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -113,21 +120,55 @@ def measure(task: Task) -> tuple[np.ndarray, np.ndarray | None]:
     return persistence(between), persistence(between[np.ix_(chosen, chosen)])
 
 
-def measure_all(tasks: Sequence[Task], workers: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def measure_once(task: Task, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """`measure`, or what it found before: kept in the folder under a hash of the whole task.
+
+    The folder must be one that no other version of the code has written to. None keeps nothing.
+    """
+    if folder is None:
+        return measure(task)
+    words = [task.metric, task.null, task.null_seed, task.landmarks, task.landmark_seed, str(task.matrix.dtype)]
+    known = hashlib.sha256(json.dumps([*words, task.matrix.shape]).encode())
+    known.update(np.ascontiguousarray(task.matrix).tobytes())
+    path = folder / f"{known.hexdigest()[:32]}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return kept["direct"], kept.get("landmark")
+    direct, landmark = measure(task)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, direct=direct, **({} if landmark is None else {"landmark": landmark}))
+    partial.replace(path)
+    return direct, landmark
+
+
+def measure_all(
+    tasks: Sequence[Task], workers: int = 1, folder: Path | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Measure the tasks in order: in this process, or in `workers` fresh ones (ripser holds the interpreter's lock).
 
-    The results do not depend on the number of workers: every random draw has its own seed.
+    The results do not depend on the number of workers: every random draw has its own seed. folder: as `measure_once`.
     """
     if workers < 1:
         raise BookError(f"{workers} workers cannot work: give 1 or more")
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    one = functools.partial(measure_once, folder=folder)
     if workers == 1:
-        yield from map(measure, tasks)
+        yield from map(one, tasks)
         return
+    yield from _processes(workers).map(one, tasks)
+
+
+@functools.cache
+def _processes(workers: int) -> Executor:
+    """Worker processes that serve every audit of this process: starting them costs as much as a table."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(measure, tasks)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    atexit.register(pool.shutdown)
+    return pool
 
 
 def audit(
@@ -138,12 +179,13 @@ def audit(
     seed: int = 0,
     landmarks: int | None = None,
     workers: int = 1,
+    folder: Path | None = None,
 ) -> Audit:
     """Persistences of `runs` subsamples of `size` points and of one null table of each kind per run.
 
     Null model j (counted from 1, in the representation's order) of run r has the seed `seed + r + 10,000 j`;
     landmarks start at a point drawn with `seed + r + 500,000`, plus 1,000 j for null model j.
-    At 1,000 points one table takes 2 to 8 seconds; 250 take a tenth of one.
+    At 1,000 points one table takes 1 to 3 seconds; 250 take a tenth of one. workers, folder: as `measure_all`.
     """
     tasks = []
     indices = subsamples(len(representation.matrix), size, runs, seed)
@@ -161,7 +203,7 @@ def audit(
                 )
             )
     measured = []
-    for number, result in enumerate(measure_all(tasks, workers), start=1):
+    for number, result in enumerate(measure_all(tasks, workers, folder), start=1):
         measured.append(result)
         log.info("%s: %d of %d tables", representation.name, number, len(tasks))
     routes = [_route(representation.nulls, [result[way] for result in measured]) for way in (0, 1)]
@@ -210,12 +252,19 @@ def summarise(route: Route) -> Robustness:
 
 
 def null_maxima(
-    representation: Representation, *, size: int, draws: int, seed: int = 0, workers: int = 1
+    representation: Representation,
+    *,
+    size: int,
+    draws: int,
+    seed: int = 0,
+    workers: int = 1,
+    folder: Path | None = None,
 ) -> tuple[float, dict[str, np.ndarray]]:
     """The largest persistence of the first subsample, and of `draws` null tables of each kind made from it.
 
     This is what an exact permutation test needs and what eight draws cannot give (chapter 04, "Pushing further").
     Draw i of null model j has the seed `seed + 1,000,000 j + i`. Returns the observed value and {null: [draws]}.
+    workers, folder: as `measure_all`.
     """
     if draws < 1:
         raise BookError(f"{draws} null draws make no test: take 19 or more for a level of 0.05")
@@ -225,7 +274,7 @@ def null_maxima(
         for draw in range(draws):
             tasks.append(Task(matrix, representation.metric, null, seed + EXTRA_STEP * order + draw, None, seed))
     maxima = []
-    for number, (values, _) in enumerate(measure_all(tasks, workers), start=1):
+    for number, (values, _) in enumerate(measure_all(tasks, workers, folder), start=1):
         maxima.append(values[0] if len(values) else 0.0)
         log.info("%s: %d of %d tables for the permutation test", representation.name, number, len(tasks))
     parts = np.split(np.array(maxima[1:]), len(representation.nulls))
@@ -233,13 +282,18 @@ def null_maxima(
 
 
 def redrawn_ratios(
-    observed: float, maxima: dict[str, np.ndarray], generator: np.random.Generator, repeats: int = 1000, draws: int = 8
+    observed: float | np.ndarray,
+    maxima: dict[str, np.ndarray],
+    generator: np.random.Generator,
+    repeats: int = 1000,
+    draws: int = 8,
 ) -> np.ndarray:
     """The ratio again and again, each time with `draws` fresh null tables per model taken from a larger pool.
 
-    observed: the numerator, a mean of largest persistences. maxima: {null: [pool]} as `null_maxima` returns them, all
-    made from one subsample. Returns [repeats]: how much the ratio owes to the luck of its few null tables
-    (chapter 04, "Pushing further"). Raises BookError when a pool is smaller than `draws`.
+    observed: the numerator, a mean of largest persistences; or the largest persistence of every run, [R], from which R
+    are drawn anew with replacement for each ratio (a bootstrap over runs). maxima: {null: [pool]} as `null_maxima`
+    returns them, all made from one subsample. Returns [repeats]: how much the ratio owes to the luck of its few null
+    tables, and of its runs (chapter 04, "Pushing further"). Raises BookError when a pool is smaller than `draws`.
     """
     smallest = min(len(pool) for pool in maxima.values())
     if smallest < draws:
@@ -248,4 +302,5 @@ def redrawn_ratios(
     for pool in maxima.values():
         chosen = generator.permuted(np.tile(pool, (repeats, 1)), axis=1)[:, :draws]
         limits = np.maximum(limits, np.quantile(chosen, LEVEL, axis=1))
-    return observed / limits
+    runs = np.atleast_1d(observed)
+    return generator.choice(runs, (repeats, len(runs))).mean(axis=1) / limits

@@ -43,6 +43,21 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return np.divide(rows, lengths, out=np.zeros_like(rows, dtype=float), where=lengths > 0)
 
 
+def plane_similarity(pattern: np.ndarray, maps: np.ndarray) -> float:
+    """Cosine of the angle between a map [C] and the plane that some true maps [K, C] span, K < C: 1 inside it.
+
+    For a pattern that may be any mixture of sources which act alike, as both motor cortices. A random map has about
+    sqrt(K / C). Raises BookError for a flat map or other shapes.
+    """
+    pattern, maps = np.asarray(pattern, dtype=float), np.atleast_2d(maps)
+    if pattern.shape != maps.shape[1:] or not len(maps) < maps.shape[1] or not pattern.any():
+        raise BookError(
+            f"a map of shape {pattern.shape} against maps {maps.shape}; give [C] not flat, and [K, C], K < C"
+        )
+    basis = np.linalg.qr(maps.T)[0]
+    return float(np.linalg.norm(basis.T @ pattern) / np.linalg.norm(pattern))
+
+
 def matched(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pair each true source with its own found one, for the largest sum: (similarities [K], indices of found [K]).
 

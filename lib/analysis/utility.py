@@ -7,7 +7,7 @@ together, and `block_permutation` asks whether shuffled topology would have gain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,17 +143,30 @@ def gain(
     target: [N]. model: makes a fresh regressor for every fit.
     """
     from scipy.stats import spearmanr
-    from sklearn.metrics import r2_score
 
     found: dict[str, list[float]] = {"alone": [], "both": [], "rank_alone": [], "rank_both": []}
-    joined = np.column_stack([first, second])
-    for train, test in splits:
-        for name, features in (("alone", first), ("both", joined)):
-            guess = model().fit(features[train], target[train]).predict(features[test])
-            found[name].append(r2_score(target[test], guess))
-            flat = np.ptp(guess) == 0 or np.ptp(target[test]) == 0
-            found[f"rank_{name}"].append(0.0 if flat else float(spearmanr(guess, target[test]).statistic))
+    splits = list(splits)
+    for name, features in (("alone", first), ("both", np.column_stack([first, second]))):
+        for truth, guess in guesses(features, target, splits, model):
+            found[name].append(explained(truth, guess))
+            flat = np.ptp(guess) == 0 or np.ptp(truth) == 0
+            found[f"rank_{name}"].append(0.0 if flat else float(spearmanr(guess, truth).statistic))
     return Gain(**{name: np.array(values) for name, values in found.items()})
+
+
+def guesses(
+    features: np.ndarray, target: np.ndarray, splits: Iterable[Split], model: Callable = ridge
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What is true of the test rows of every split, and what a fresh model of the training rows says of them."""
+    for train, test in splits:
+        yield target[test], model().fit(features[train], target[train]).predict(features[test])
+
+
+def explained(truth: np.ndarray, guess: np.ndarray) -> float:
+    """R2: one minus the share of the variance that is left."""
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(truth, guess))
 
 
 def block_permutation(
@@ -165,12 +178,27 @@ def block_permutation(
     draws: int,
     generator: np.random.Generator,
     model: Callable = ridge,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Mean gains with the rows of the second block shuffled together, [draws]: what it adds when it knows nothing.
 
-    The rows keep their own columns' correlations and lose their tie to the target and to the first block.
+    The rows keep their own columns' correlations and lose their tie to the target and to the first block. Free
+    shuffles also lose what similar molecules have in common, so they find a gain that is only a cluster's mean.
+    groups, [N]: shuffle inside each group alone, which keeps the clusters' means and asks for more.
     """
+    alone = np.array([explained(*pair) for pair in guesses(first, target, splits, model)])
     found = np.empty(draws)
     for draw in range(draws):
-        found[draw] = gain(first, second[generator.permutation(len(second))], target, splits, model).mean
+        joined = np.column_stack([first, second[shuffled(len(second), generator, groups)]])
+        both = np.array([explained(*pair) for pair in guesses(joined, target, splits, model)])
+        found[draw] = (both - alone).mean()
     return found
+
+
+def shuffled(rows: int, generator: np.random.Generator, groups: np.ndarray | None = None) -> np.ndarray:
+    """A random order of row numbers, [rows] int; with groups, [rows], every place keeps a row of its own group."""
+    if groups is None:
+        return generator.permutation(rows)
+    order = np.empty(rows, dtype=int)
+    order[np.argsort(groups, kind="stable")] = np.lexsort((generator.random(rows), groups))
+    return order

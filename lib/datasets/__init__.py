@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = exports(
         "wikitext2": ".model_text",
         "archive": ".archive",
         "building_points": ".building_points",
+        "chorale_audio": ".chorale_audio",
         "composed_signing": ".composed_signing",
         "eeg": ".eeg",
         "eeg_real": ".eeg_real",

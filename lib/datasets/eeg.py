@@ -126,24 +126,29 @@ def simulate(
     trials: int = 300,
     stop_share: float = 0.2,
     effects: Effects = Effects(),
+    beta: tuple[float, float] | None = None,
 ) -> Recording:
     """One subject's recording: `trials` trials in all, spread evenly over sessions, `stop_share` of them stops.
 
-    subject: 1 to 7 chooses the bands; seed: the head, the background and the trials of one study.
-    Raises BookError for another subject, too few trials or a share outside (0, 1).
+    subject: 1 to 7 chooses the bands; seed: the head, the background and the trials of one study; beta: a band in Hz
+    in place of the subject's own, on the same head and noise.
+    Raises BookError for another subject, too few trials, a share outside (0, 1) or an empty band.
     """
     if subject not in BETA or not 0 < stop_share < 1 or trials < 10 * sessions or sessions < 1:
         raise BookError(
             f"subject={subject}, trials={trials}, sessions={sessions}, stop_share={stop_share:g}; "
             "give subject 1 to 7, a share in (0, 1) and 10 trials a session"
         )
+    low, high = beta = tuple(map(float, beta or BETA[subject]))
+    if not 0 < low < high < RATE / 2:
+        raise BookError(f"beta band {low:g} to {high:g} Hz; give 0 < low < high < {RATE / 2:g}")
     generator = np.random.default_rng([seed, subject])
     parts = [len(part) for part in np.array_split(np.arange(trials), sessions)]
     exponent = float(generator.uniform(0.9, 1.6))
     shifts = 0.03 * generator.normal(size=(len(SOURCES), 3))
     spread = _inside_head(generator, BACKGROUND)
     made = [
-        _session(index, count, subject, stop_share, effects, exponent, shifts, spread, generator)
+        _session(index, count, subject, beta, stop_share, effects, exponent, shifts, spread, generator)
         for index, count in enumerate(parts)
     ]
     epochs, labels, courses = (
@@ -153,7 +158,7 @@ def simulate(
     )
     positions = np.array(list(SOURCES.values())) + shifts
     alpha = ALPHA[subject] and tuple(map(float, ALPHA[subject]))
-    truth = Truth(tuple(SOURCES), made[0][3], positions, alpha, tuple(map(float, BETA[subject])), exponent, courses)
+    truth = Truth(tuple(SOURCES), made[0][3], positions, alpha, beta, exponent, courses)
     return Recording(epochs, labels, np.repeat(np.arange(sessions), parts), RATE, cap(), truth)
 
 
@@ -221,6 +226,7 @@ def _session(
     index: int,
     trials: int,
     subject: int,
+    beta: tuple[float, float],
     stop_share: float,
     effects: Effects,
     exponent: float,
@@ -238,7 +244,7 @@ def _session(
     places *= np.minimum(1.0, 0.88 / np.linalg.norm(places, axis=1))[:, None]
     maps = dict(zip(SOURCES, scalp_maps(places, _directions(places)), strict=True))
     rhythms = _rhythms(
-        subject, labels, effects, freqs, moments, effects.drift * generator.normal() * bool(index), generator
+        subject, beta, labels, effects, freqs, moments, effects.drift * generator.normal() * bool(index), generator
     )
     courses = rhythms | _artefacts(labels, effects, freqs, moments, generator)
     epochs = np.zeros((trials, 32, samples))
@@ -265,18 +271,19 @@ def _directions(places: np.ndarray) -> np.ndarray:
     return directions
 
 
-def _rhythms(subject, labels, effects, freqs, moments, shift, generator) -> dict[str, np.ndarray]:
-    """Time courses [n, T] of alpha, motor beta, theta and beta without a task. shift: of the beta band, as a share."""
+def _rhythms(subject, band, labels, effects, freqs, moments, shift, generator) -> dict[str, np.ndarray]:
+    """Time courses [n, T] of alpha, motor beta, theta and beta without a task. band, shift: of motor beta, in Hz and as
+    a share of its centre."""
 
-    def rhythm(band: tuple[float, float], amplitude: float) -> np.ndarray:
-        centre, deviation = sum(band) / 2, (band[1] - band[0]) / 2
+    def rhythm(where: tuple[float, float], amplitude: float) -> np.ndarray:
+        centre, deviation = sum(where) / 2, (where[1] - where[0]) / 2
         power = np.exp(-((freqs - centre) ** 2) / (2 * deviation**2))
         louder = np.exp(effects.restless * generator.normal(size=(len(labels), 1)))
         return amplitude * louder * noise_with(power, (len(labels), len(moments)), generator)
 
     stop = labels[:, None]
     early, late = (np.exp(-((moments - middle) ** 2) / (2 * 0.25**2)) for middle in (0.6, 1.0))
-    beta = tuple(edge + shift * sum(BETA[subject]) / 2 for edge in BETA[subject])
+    beta = tuple(edge + shift * sum(band) / 2 for edge in band)
     found = {"nuisance": rhythm(NUISANCE, effects.nuisance), "theta": rhythm(THETA, effects.theta)}
     found["theta"] *= 1 + effects.theta_rise * stop * early
     for side in ("left", "right"):

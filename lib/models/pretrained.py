@@ -10,7 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib import plain_bars  # noqa: F401 (before transformers)
+from lib import quiet_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 
 if TYPE_CHECKING:

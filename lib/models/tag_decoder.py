@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib import plain_bars  # noqa: F401 (before transformers)
+from lib import quiet_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ __getattr__, __dir__, __all__ = exports(
         "Critic": ".critic",
         "Reward": ".tags",
         "group_advantages": ".advantages",
-        "levels_per_group": ".advantages",
         "recover": ".tags",
         "score": ".tags",
         "tags": ".tags",

@@ -50,12 +50,3 @@ def zero_signal_share(success: float, group: int = 4) -> float:
     if not 0 <= success <= 1 or group < 1:
         raise BookError(f"p={success}, G={group}; a probability lies between 0 and 1, and a group has answers")
     return success**group + (1 - success) ** group
-
-
-def levels_per_group(rewards: Tensor) -> Tensor:
-    """How many different rewards each prompt's answers earn: int [P] of rewards [P, G].
-
-    Up to two levels hide the size of a band from `group_advantages`; three show it.
-    """
-    ordered = rewards.sort(dim=1).values
-    return 1 + (ordered.diff(dim=1) != 0).sum(dim=1)

@@ -6,12 +6,17 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from lib.errors import BookError
 from lib.models.molecule_graph import MoleculeGraphs
 from lib.models.odor_map import OdorMapConfig
 from lib.trainers.odor_map import Recipe, Split, TrainedMap, load, save, train
@@ -30,12 +35,23 @@ def train_ensemble(
     folder: Path | None = None,
     recipe: Recipe | None = None,
     split_seed: int = 0,
+    workers: int = 1,
 ) -> list[TrainedMap]:
     """One map per seed, all on the same stratified four fifths of graphs [N] and labels, bool [N, L].
 
     A seed draws weights, orders and dropout. folder: finished maps are kept there, by everything that they depend on,
-    and are read instead of trained again; None keeps nothing. Raises BookError as `odor_map.train` does.
+    and are read instead of trained again; None keeps nothing. workers: with more than one, that many processes train
+    members side by side, one thread each, and leave them in the folder. Raises BookError as `odor_map.train` does, and
+    for several workers without a folder.
     """
+    if workers > 1:
+        if folder is None:
+            raise BookError(f"{workers} workers have no place to leave their maps: give a folder, or 1 worker")
+        one = partial(
+            _train_apart, config, graphs, labels, epochs=epochs, folder=folder, recipe=recipe, split_seed=split_seed
+        )
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            list(pool.map(one, seeds))
     recipe = recipe or Recipe()
     split = Split(*stratified_split(labels, generator=np.random.default_rng(split_seed)))
     common = fingerprint(config, recipe, epochs, split, graphs, labels)
@@ -54,6 +70,12 @@ def train_ensemble(
             save(trained, kept)
         found.append(trained)
     return found
+
+
+def _train_apart(config: OdorMapConfig, graphs: MoleculeGraphs, labels: np.ndarray, seed: int, **options: Any) -> None:
+    """One member, in a process of its own."""
+    torch.set_num_threads(1)
+    train_ensemble(config, graphs, labels, [seed], **options)
 
 
 def fingerprint(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from lib import plain_bars  # noqa: F401 (before transformers)
+from lib import quiet_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 from lib.trainers.trl_arguments import accepted, own_randomness, quiet
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lib import plain_bars  # noqa: F401 (before transformers)
+from lib import quiet_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 
 
@@ -38,6 +38,17 @@ def accepted(target: Callable, wanted: Mapping[str, Any], optional: tuple[str, .
             where = getattr(target, "__qualname__", str(target))
             raise BookError(f"{where} of this trl accepts none of {', '.join(alternatives)}; install trl 1.16")
     return found
+
+
+def renamed() -> list[str]:
+    """What the installed trl calls the three arguments of GRPO that its versions name differently. Chapter 01."""
+    from trl import GRPOConfig, GRPOTrainer
+
+    wanted = ["max_completion_length|max_new_tokens"], ["processing_class|tokenizer", "reward_funcs|reward_function"]
+    classes = GRPOConfig.__init__, GRPOTrainer.__init__
+    return [
+        name for target, names in zip(classes, wanted, strict=True) for name in accepted(target, dict.fromkeys(names))
+    ]
 
 
 @contextlib.contextmanager

@@ -28,6 +28,15 @@ def test_far_loops_retire_to_the_diagonal():
     assert found.matched == 0.0
     assert np.isnan(found.shift)
     assert found.cost == pytest.approx((3 + 0.2) / np.sqrt(2))  # the way of each loop to the diagonal
+    assert found.relative == pytest.approx(1)
+
+
+def test_the_relative_cost_has_no_unit():
+    moved = LOOPS + np.array([0.1, 0.0])
+    small, large = match(LOOPS, moved), match(1000 * LOOPS, 1000 * moved)
+    assert 0 < small.relative < 0.1
+    assert large.relative == pytest.approx(small.relative)
+    assert match(LOOPS, LOOPS).relative == pytest.approx(0)
 
 
 def test_an_empty_diagram_is_refused():

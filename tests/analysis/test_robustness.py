@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lib.analysis import audit, null_maxima, subsamples, summarise
+from lib.analysis import audit, null_maxima, robustness, subsamples, summarise
 from lib.analysis.distances import distance_matrix
 from lib.analysis.fingerprints import DENSE_NULLS, Representation
 from lib.analysis.homology import farthest_points, persistence
 from lib.analysis.nulls import draw_null
-from lib.analysis.robustness import Route, Task, measure_all, redrawn_ratios
+from lib.analysis.robustness import Route, Task, measure, measure_all, measure_once, redrawn_ratios
 from lib.analysis.statistics import permutation_p
 from lib.errors import BookError
 
@@ -98,6 +98,47 @@ def test_extra_draws_have_seeds_of_their_own():
     sample = cloud.matrix[subsamples(60, 40, 1, seed=3)[0]]
     expected = persistence(distance_matrix(draw_null("gaussian", sample, 3 + 2_000_000 + 1), "euclidean"))[0]
     assert maxima["gaussian"][1] == expected
+
+
+def test_finished_tables_are_read_and_not_measured_again(tmp_path, monkeypatch):
+    cloud = bits(60)
+    settings = {"size": 30, "runs": 2, "landmarks": 10}
+    plain, first = audit(cloud, **settings), audit(cloud, **settings, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 * 4
+    null_maxima(cloud, size=30, draws=1, folder=tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2 * 4 + 4  # other seeds, no landmarks: other files
+    monkeypatch.setattr(robustness, "measure", lambda task: pytest.fail("measured again"))
+    again = audit(cloud, **settings, folder=tmp_path)
+    for found in (first, again):
+        for route in ("direct", "landmark"):
+            one, two = summarise(getattr(plain, route)), summarise(getattr(found, route))
+            assert one.ratio == two.ratio
+            assert np.array_equal(one.observed, two.observed)
+
+
+def test_a_table_that_was_cut_off_is_measured_again(tmp_path, monkeypatch):
+    task = Task(bits(20).matrix, "jaccard", None, 0, None, 0)
+
+    def stop(file, **values):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(robustness.np, "savez", stop)
+        with pytest.raises(KeyboardInterrupt):
+            measure_once(task, tmp_path)
+    assert not list(tmp_path.glob("*.npz"))
+    assert np.array_equal(measure_once(task, tmp_path)[0], measure(task)[0])
+
+
+def test_redrawn_ratios_draw_runs_anew_when_they_are_given():
+    rng = np.random.default_rng(0)
+    pool = {"still": np.ones(8)}
+    assert np.ptp(redrawn_ratios(2.0, pool, rng, repeats=50)) == 0
+    runs = np.array([1.0, 3.0, 2.0, 2.0])
+    found = redrawn_ratios(runs, pool, rng, repeats=4000)
+    assert found.mean() == pytest.approx(2.0, abs=0.05)
+    assert found.std() == pytest.approx(runs.std() / np.sqrt(4), rel=0.05)  # that of a bootstrap mean
 
 
 def test_redrawn_ratios_spread_with_the_pool_and_not_without():

@@ -39,6 +39,17 @@ def test_maps_are_compared_up_to_sign_and_scale_and_matched_up_to_order():
     assert np.array_equal(sr.pattern_similarity(np.zeros(3), np.ones(3)), [[0]])
 
 
+def test_a_mixture_of_the_true_maps_lies_in_their_plane_and_a_random_one_does_not():
+    rng = np.random.default_rng(1)
+    true = rng.normal(size=(2, 30))
+    assert sr.plane_similarity(true.T @ [0.3, -2.0], true) == pytest.approx(1)
+    inside = true.T @ np.linalg.solve(true @ true.T, true @ (apart := rng.normal(size=30)))
+    assert sr.plane_similarity(apart - inside, true) == pytest.approx(0, abs=1e-12)
+    assert sr.plane_similarity(true[0], true[:1]) == pytest.approx(1)
+    found = [sr.plane_similarity(rng.normal(size=30), true) for _ in range(400)]
+    assert np.mean(np.square(found)) == pytest.approx(2 / 30, rel=0.15)
+
+
 def test_matching_gives_every_source_its_own():
     """The greedy choice would give both sources the first map."""
     assert sr.matched(np.array([[0.9, 0.8], [0.7, 0.1]]))[1].tolist() == [1, 0]
@@ -111,6 +122,8 @@ def test_a_dictionary_that_is_the_truth_is_described_as_such():
         (lambda: sr.amari_index(np.ones((1, 3))), r"\(1, 3\)"),
         (lambda: sr.amari_index(np.diag([1.0, 0.0])), "zero"),
         (lambda: sr.pattern_similarity(np.ones(3), np.ones(4)), "3 and 4"),
+        (lambda: sr.plane_similarity(np.zeros(4), np.eye(4)[:2]), "flat"),
+        (lambda: sr.plane_similarity(np.ones(2), np.eye(2)), "K < C"),
         (lambda: sr.matched(np.ones((2, 3))), "2 found for 3"),
         (lambda: sr.regions(np.ones((5, 2))), r"\(5, 2\)"),
         (lambda: sr.regions(np.full((5, 3), np.nan)), "finite"),

@@ -24,7 +24,6 @@ def test_shares_per_scenario_and_overall_last():
     rows = te.by_scenario(answers, subclasses=True)
     assert [(name, row.right, row.asked) for name, row in rows.items()] == [
         ("typo", 1, 2), ("reverse", 2, 3), ("reverse/cue", 2, 3), ("overall", 3, 5)]  # fmt: skip
-    assert te.macro(answers) == pytest.approx((1 / 2 + 2 / 3) / 2)
     low, high = rows["overall"].interval
     scipy = stats.binomtest(3, 5).proportion_ci(method="wilson")
     assert (low, high) == pytest.approx((scipy.low, scipy.high))
@@ -99,7 +98,27 @@ def test_p_values_shrink_with_the_size_that_was_not_stated():
         te.p_against_size("67.8", "83.3", [91])
 
 
-def test_the_table_has_a_row_a_model():
-    found = te.table({"sft": graded("typo", "right", "wrong"), "grpo": graded("typo", "right", "right")})
-    assert found.loc["sft", "typo"] == 0.5
-    assert np.array_equal(found["overall"], [0.5, 1.0])
+def test_a_gain_is_a_mean_over_runs_with_an_interval_over_questions():
+    rng = np.random.default_rng(0)
+    first = [*graded("typo", *["wrong"] * 40), *graded("reverse", *["right"] * 20, subclass="cue")]
+    better = [*graded("typo", *["right"] * 20, *["wrong"] * 20), *graded("reverse", *["right"] * 20, subclass="cue")]
+    value, low, high = te.gain(first, [better, first], rng, "typo")
+    assert value == pytest.approx(0.25)  # half of the questions, in half of the runs
+    exact = 0.25 / np.sqrt(40)  # the spread of one question's gain is a quarter
+    assert (low, high) == pytest.approx((0.25 - 1.96 * exact, 0.25 + 1.96 * exact), abs=0.02)
+    assert te.gain(first, [better], rng)[0] == pytest.approx(20 / 60)
+    assert te.gain(first, [better], rng, "reverse/cue") == (0, 0, 0)
+    with pytest.raises(BookError, match="same questions"):
+        te.gain(first, [better[:-1]], rng)
+    with pytest.raises(BookError, match="kind 'choice'"):
+        te.gain(first, [better], rng, "choice")
+
+
+def test_a_gain_interval_covers_the_truth_as_often_as_it_says():
+    rng, inside = np.random.default_rng(3), 0
+    for _ in range(150):
+        before, after = rng.random(120) < 0.5, rng.random((3, 120)) < 0.7
+        lists = [graded("typo", *np.where(row, "right", "wrong")) for row in (before, *after)]
+        _, low, high = te.gain(lists[0], lists[1:], rng)
+        inside += low <= 0.2 <= high
+    assert 0.88 <= inside / 150 <= 0.99

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lib.analysis.distances import distance_matrix
+from lib.analysis.statistics import permutation_p
 from lib.analysis.utility import (
     block_permutation,
     blocked_splits,
@@ -13,6 +14,7 @@ from lib.analysis.utility import (
     gain,
     label_targets,
     repeated_splits,
+    shuffled,
     similarity_groups,
 )
 from lib.errors import BookError
@@ -69,6 +71,33 @@ def test_a_gain_appears_only_where_there_is_one(relation):
         assert found.share_positive == 1
         assert found.band[0] > 0.2
         assert (found.rank_both > found.rank_alone).all()
+
+
+def test_shuffles_inside_groups_stay_inside():
+    groups = np.random.default_rng(0).integers(0, 7, 60)
+    rng = np.random.default_rng(1)
+    orders = [shuffled(60, rng, groups) for _ in range(3)]
+    for order in orders:
+        assert sorted(order) == list(range(60))
+        assert np.array_equal(groups[order], groups)
+    assert not np.array_equal(orders[0], orders[1])
+    assert not np.array_equal(groups[shuffled(60, rng)], groups)
+
+
+@pytest.mark.parametrize(("source", "free", "inside"), [("group", True, False), ("own", True, True)])
+def test_a_gain_from_what_groups_share_is_no_gain_inside_them(source, free, inside):
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(24), 10)
+    common, own = rng.normal(size=24)[groups], rng.normal(size=240)
+    second = np.column_stack([(common if source == "group" else own) + 0.1 * rng.normal(size=240)])
+    first, target = rng.normal(size=(240, 2)), (common if source == "group" else own) + 0.3 * rng.normal(size=240)
+    splits = blocked_splits(groups, repeats=1)
+    seen = gain(first, second, target, splits).mean
+    for clusters, significant in ((None, free), (groups, inside)):
+        null = block_permutation(
+            first, second, target, splits, draws=39, generator=np.random.default_rng(5), groups=clusters
+        )
+        assert (permutation_p(seen, null) <= 0.05) is significant
 
 
 def test_trees_see_what_a_line_cannot():

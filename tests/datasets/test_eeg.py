@@ -15,6 +15,7 @@ from lib.analysis import (
     pattern_similarity,
     peaks,
     permutation_scores,
+    plane_similarity,
     power_spectra,
     topography,
 )
@@ -127,12 +128,21 @@ def test_the_csp_pattern_is_the_planted_map_the_more_signal_the_better():
         recording = eeg.simulate(2, seed=4, trials=200, effects=replace(eeg.Effects(), beta=beta))
         filtered = BandPass(*recording.truth.beta, recording.rate).fit(None).transform(recording.epochs)
         pattern = CSP(2).fit(filtered, recording.labels).patterns_[0]
-        plane = np.linalg.qr(
-            recording.truth.maps[[recording.truth.names.index(f"beta_{s}") for s in ("left", "right")]].T
-        )[0]
-        found.append(np.linalg.norm(plane.T @ pattern) / np.linalg.norm(pattern))
+        motor = recording.truth.maps[[recording.truth.names.index(f"beta_{s}") for s in ("left", "right")]]
+        found.append(plane_similarity(pattern, motor))
     assert found[0] < found[1] < found[2]
     assert found[2] > 0.97
+
+
+def test_a_band_of_ones_own_moves_the_rhythm_and_nothing_else():
+    mine, theirs = (eeg.simulate(2, seed=1, trials=60, beta=band) for band in (None, (28.0, 32.0)))
+    assert theirs.truth.beta == (28.0, 32.0)
+    assert mine.truth.beta == eeg.BETA[2]
+    for name, band in (("beta_left", (28.0, 32.0)), ("theta", eeg.THETA)):
+        freqs, power = power_spectra(theirs.truth.courses[name], eeg.RATE)
+        assert band[0] <= freqs[power.mean(axis=0).argmax()] <= band[1]
+    np.testing.assert_array_equal(mine.truth.courses["theta"], theirs.truth.courses["theta"])
+    np.testing.assert_array_equal(mine.labels, theirs.labels)
 
 
 def test_the_loud_sources_are_unmixed_the_better_the_weaker_the_background():
@@ -173,6 +183,7 @@ def test_sessions_drift_and_share_the_subject():
         (lambda: eeg.simulate(8, seed=0), "subject=8"),
         (lambda: eeg.simulate(1, seed=0, trials=15, sessions=2), "trials=15"),
         (lambda: eeg.simulate(1, seed=0, stop_share=1.0), "stop_share=1"),
+        (lambda: eeg.simulate(1, seed=0, beta=(30.0, 20.0)), "30 to 20 Hz"),
         (lambda: eeg.scalp_maps(np.array([[0, 0, 0.95]]), np.array([[0, 0, 1.0]])), "0.95"),
     ],
 )

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.errors import BookError
-from lib.rewards.advantages import group_advantages, levels_per_group, zero_signal, zero_signal_share
+from lib.rewards.advantages import group_advantages, zero_signal, zero_signal_share
 
 PRICES = st.sampled_from([-1.0, -0.5, 0.0, 1.0, 1.2])
 GROUPS = st.lists(st.lists(PRICES, min_size=4, max_size=4), min_size=1, max_size=6)
@@ -70,9 +70,8 @@ def test_zero_signal_by_formula_and_by_drawing():
         assert zero_signal(drawn).double().mean().item() == pytest.approx(zero_signal_share(p), abs=0.01)
 
 
-def test_levels_are_counted_per_group():
+def test_a_group_is_silent_only_when_all_earn_the_same():
     r = torch.tensor([[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0], [1.0, -1.0, -0.5, 1.0], [4.0, 3.0, 2.0, 1.0]])
-    assert levels_per_group(r).tolist() == [1, 2, 3, 4]
     assert zero_signal(r).tolist() == [True, False, False, False]
 
 

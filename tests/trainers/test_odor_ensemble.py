@@ -41,6 +41,22 @@ def test_finished_members_are_read(task, tmp_path, monkeypatch):
     assert np.array_equal(odor_map.embed(before.model, graphs), odor_map.embed(after.model, graphs))
 
 
+@pytest.mark.slow
+def test_members_trained_side_by_side_are_the_same(task, tmp_path):
+    config, graphs, labels = task
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = train_ensemble(config, graphs, labels, [0, 1], epochs=1)
+    finally:
+        torch.set_num_threads(threads)
+    apart = train_ensemble(config, graphs, labels, [0, 1], epochs=1, folder=tmp_path, workers=2)
+    for one, two in zip(alone, apart, strict=True):
+        assert np.array_equal(odor_map.embed(one.model, graphs), odor_map.embed(two.model, graphs))
+    with pytest.raises(BookError, match="2 workers have no place"):
+        train_ensemble(config, graphs, labels, [0], epochs=1, workers=2)
+
+
 @pytest.mark.parametrize("change", ["epochs", "labels", "split"])
 def test_whatever_a_member_depends_on_has_its_own_file(task, tmp_path, change):
     config, graphs, labels = task

@@ -1,5 +1,6 @@
 """The three preference trainers: they learn what they are given, leave the model alone, ask trl by its own names."""
 
+import inspect
 import random
 
 import numpy as np
@@ -221,3 +222,11 @@ def test_what_was_not_logged_is_named():
     assert taught.last("loss", steps=1) == 3.0
     with pytest.raises(BookError, match="'kl' was not logged"):
         taught.last("kl")
+
+
+def test_the_installed_trl_is_asked_by_its_own_names():
+    from trl import GRPOConfig, GRPOTrainer
+
+    length, tokenizer_name, reward_name = trl_arguments.renamed()
+    assert length in inspect.signature(GRPOConfig.__init__).parameters
+    assert {tokenizer_name, reward_name} <= set(inspect.signature(GRPOTrainer.__init__).parameters)

@@ -3,11 +3,16 @@
 import hashlib
 import importlib.util
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from lib.datasets import registry
+from lib.analysis import tag_evaluation as te
+from lib.datasets import registry, tag_lessons, taxonomy
 from lib.models import answers, tag_decoder
+from lib.rewards import Bands, score
+from lib.trainers.preferences import POCKET, grpo
 
 PREPARED = registry.root() / "data" / "prepared"
 
@@ -36,3 +41,24 @@ def test_the_imitating_decoder_answers_with_a_tag_and_the_other_with_a_name():
     imitator, _ = tag_decoder.load(PREPARED / "01.sft.safetensors")
     assert answers(imitator, words, asked) == ["SPS"]
     assert "Pressure" in answers(base, words, asked)[0]
+
+
+@pytest.mark.slow
+def test_one_band_turns_the_confusion_of_unknown_equipment():
+    """What a reader does in the parameters cell: charge for refusals, and they go."""
+    table, rows = taxonomy.taxonomy(), {}
+    imitator, words = tag_decoder.load(PREPARED / "01.sft.safetensors")
+    lessons = [item for item in tag_lessons.practice(table, 400, np.random.default_rng(5)) if item.kind == "unknown"]
+    leash = replace(POCKET, steps=16, prompts=12, max_new_tokens=14)
+    for bands in (Bands(), Bands(unknown_right=-1.0)):
+
+        def reward(number, text, bands=bands):
+            return score(lessons[number], text, table.names, bands).total
+
+        model = grpo(imitator, words, [item.prompt for item in lessons], reward, leash).model
+        said = answers(model, words, [item.prompt for item in lessons], max_new_tokens=14)
+        marks = [score(item, text, table.names) for item, text in zip(lessons, said, strict=True)]
+        graded = [te.Graded("unknown", "", mark.right, mark.outcome) for mark in marks]
+        rows[bands.unknown_right] = te.confusion(graded, ["unknown"])[0][te.ACTS.index("refused")] / len(lessons)
+    assert rows[1.0] > 0.6
+    assert rows[-1.0] < rows[1.0] - 0.2
