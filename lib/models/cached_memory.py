@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from lib.errors import BookError
 from lib.kernels import memory_gates
 from lib.kernels.memory import MemoryState, segment_reads
-from lib.models.layers import Linear, RMSNorm
+from lib.models.layers import Linear, RMSNorm, fill_xavier
 
 CHOICES = {
     "mixer": ("linear_attention", "selective_ssm"),
@@ -76,6 +76,9 @@ class CachedMemoryConfig:
     """Factor on the start of W_u."""
     gate_bias: float | None = None
     """Start of a learned bias on the scores of cached segments; None: there is none, as in the released class."""
+    xavier: bool = False
+    """Queries, keys and values of linear attention start within sqrt(3 / d), as the released code's growth shows its
+    do, rather than within 1 / sqrt(d), the framework's default."""
     max_positions: int = 8192
     """Rows of the learned positions; 0: none."""
     tied: bool = True
@@ -125,7 +128,7 @@ class CachedMemoryConfig:
         111,353,856. Only the plain selective SSM leaves its first head untied.
         """
         untied = mixer == "selective_ssm" and not cache
-        return cls(mixer=mixer, cache="released" if cache else "none", tied=not untied)
+        return cls(mixer=mixer, cache="released" if cache else "none", tied=not untied, xavier=True)
 
 
 def require(holds: bool, message: str) -> None:
@@ -178,15 +181,19 @@ class LinearAttention(nn.Module):
     def __init__(self, config: CachedMemoryConfig) -> None:
         super().__init__()
         self.heads, keys = config.heads, config.heads * config.head_keys
+        self.xavier = config.xavier
         self.q_proj = Linear(config.width, keys, bias=False)
         self.k_proj = Linear(config.width, keys, bias=False)
         self.v_proj = Linear(config.width, config.width, bias=False)
         self.o_proj = Linear(config.width, config.width, bias=False)
 
     def initialise(self, generator: torch.Generator, residual_scale: float) -> None:
-        """Default linear weights; the map back is multiplied by residual_scale."""
+        """Default linear weights, or Xavier's into the memory; the map back is multiplied by residual_scale."""
         for projection in (self.q_proj, self.k_proj, self.v_proj):
-            projection.initialise(generator)
+            if self.xavier:
+                fill_xavier(projection.weight, generator)
+            else:
+                projection.initialise(generator)
         self.o_proj.initialise(generator, residual_scale)
 
     def heads_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

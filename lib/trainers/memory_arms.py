@@ -31,7 +31,7 @@ BASE = CachedMemoryConfig(
     max_positions=0,
     tied=False,
 )
-TRAINING = RecallTraining(steps=300, batch=16, peak_lr=1e-2, warmup=20)
+TRAINING = RecallTraining(steps=300, batch=16, peak_lr=1e-2, warmup=20, record_every=50)
 NO_MEMORY = {"cache": "none", "key_size": 12}
 """As many parameters as the base but for its bias: what W_u has, d squared, goes into longer keys."""
 
@@ -46,50 +46,82 @@ class Arm:
 
 
 DEEP = {"layers": 2}
-RELEASED = {"cache": "released", "mode": "checkpoint"}
+RELEASED = {"cache": "released", "mode": "checkpoint", "gate_bias": None}
 SSM = {"mixer": "selective_ssm", "mode": "checkpoint", "state_size": 16}
 SLOWER = {"peak_lr": 3e-3}
 ARMS = {
     "base": Arm("form"),
     "checkpoint": Arm("form", {"mode": "checkpoint"}),
-    "residual": Arm("form", {"aggregate": "residual"}),
-    "soup": Arm("form", {"aggregate": "soup"}),
     "sparse": Arm("form", {"aggregate": "sparse", "top_k": 1}),
     "released": Arm("form", RELEASED),
-    "released, divided": Arm("form", RELEASED | {"normalise": True}),
-    "no memory": Arm("control", {"cache": "none"}),
-    "equal parameters": Arm("control", NO_MEMORY),
-    "equal state": Arm("control", {"cache": "none", "key_size": 64}),
-    "uniform gates": Arm("control", {"gates": "uniform"}),
-    "frozen gates": Arm("control", {"gates": "frozen", "gate_gain": 20.0}),
-    "random selection": Arm("control", {}, {"gates": "random"}),
+    "released_divided": Arm("form", RELEASED | {"normalise": True}),
+    "no_memory": Arm("control", {"cache": "none"}),
+    "equal_parameters": Arm("control", NO_MEMORY),
+    "equal_state": Arm("control", {"cache": "none", "key_size": 64}),
+    "uniform_gates": Arm("control", {"gates": "uniform"}),
+    "random_selection": Arm("control", {}, {"gates": "random"}),
     "oracle": Arm("control", {}, {"gates": "oracle"}),
-    "bias -4": Arm("bias", {"gate_bias": -4.0}),
-    "bias -2": Arm("bias", {"gate_bias": -2.0}),
-    "bias +2": Arm("bias", {"gate_bias": 2.0}),
-    "rate 1e-3": Arm("rate", {}, {"peak_lr": 1e-3}),
-    "rate 3e-3": Arm("rate", {}, {"peak_lr": 3e-3}),
-    "rate 3e-2": Arm("rate", {}, {"peak_lr": 3e-2}),
-    "bias -2, rate 3e-3": Arm("rate", {"gate_bias": -2.0}, {"peak_lr": 3e-3}),
-    "segment 3": Arm("segment", {"segment": 3}),
-    "segment 12": Arm("segment", {"segment": 12}),
-    "width 16": Arm("width", {"width": 16}),
-    "width 64": Arm("width", {"width": 64}),
-    "width 16, equal parameters": Arm("width", NO_MEMORY | {"width": 16, "key_size": 6}),
-    "width 64, equal parameters": Arm("width", NO_MEMORY | {"width": 64, "key_size": 24}),
-    "data 256": Arm("data", {}, {"sequences": 256}),
-    "data 256, equal parameters": Arm("data", NO_MEMORY, {"sequences": 256}),
-    "batch 8": Arm("batch", {}, {"batch": 8}),
-    "batch 32": Arm("batch", {}, {"batch": 32}),
-    "two layers": Arm("start", DEEP),
-    "two layers, second caches": Arm("start", DEEP | {"start_layer": 1}),
-    "two layers, equal parameters": Arm("start", NO_MEMORY | DEEP),
-    "two layers, released": Arm("depth", DEEP | RELEASED),
-    "two layers, released, divided": Arm("depth", DEEP | RELEASED | {"normalise": True}),
+    "bias_-4": Arm("bias", {"gate_bias": -4.0}),
+    "bias_-2": Arm("bias", {"gate_bias": -2.0}),
+    "bias_+2": Arm("bias", {"gate_bias": 2.0}),
+    "rate_3e-3": Arm("rate", {}, {"peak_lr": 3e-3}),
+    "rate_3e-2": Arm("rate", {}, {"peak_lr": 3e-2}),
+    "bias_-2_rate_3e-3": Arm("rate", {"gate_bias": -2.0}, {"peak_lr": 3e-3}),
+    "segment_3": Arm("segment", {"segment": 3}),
+    "segment_12": Arm("segment", {"segment": 12}),
+    "width_16": Arm("width", {"width": 16}),
+    "width_64": Arm("width", {"width": 64}),
+    "width_16_equal_parameters": Arm("width", NO_MEMORY | {"width": 16, "key_size": 6}),
+    "width_64_equal_parameters": Arm("width", NO_MEMORY | {"width": 64, "key_size": 24}),
+    "data_256": Arm("data", {}, {"sequences": 256}),
+    "data_256_equal_parameters": Arm("data", NO_MEMORY, {"sequences": 256}),
+    "batch_32": Arm("batch", {}, {"batch": 32}),
+    "two_layers": Arm("start", DEEP),
+    "two_layers_late": Arm("start", DEEP | {"start_layer": 1}),
+    "two_layers_equal_parameters": Arm("start", NO_MEMORY | DEEP),
+    "two_layers_released": Arm("depth", DEEP | RELEASED),
+    "two_layers_released_divided": Arm("depth", DEEP | RELEASED | {"normalise": True}),
     "ssm": Arm("ssm", SSM | {"cache": "none"}, SLOWER),
-    "ssm, state": Arm("ssm", SSM, SLOWER),
-    "ssm, output": Arm("ssm", SSM | {"cache": "released"}, SLOWER),
+    "ssm_state": Arm("ssm", SSM, SLOWER),
+    "ssm_output": Arm("ssm", SSM | {"cache": "released"}, SLOWER),
 }
+
+STUDIES = {
+    "wiring": ("base", "equal_parameters", "bias_-2", "two_layers_released"),
+    "few": (
+        "base",
+        "equal_parameters",
+        "random_selection",
+        "oracle",
+        "bias_-2",
+        "two_layers_released",
+        "two_layers_released_divided",
+    ),
+    "all": tuple(name for name, one in ARMS.items() if one.factor != "ssm"),
+}
+"""Arms on recall, by the size of the study; a selective SSM learned nothing there in trials, and sings only."""
+CHORALE_STUDIES = {
+    "wiring": ("equal_parameters", "released"),
+    "few": ("equal_parameters", "base", "released"),
+    "all": ("equal_parameters", "base", "released", "ssm", "ssm_state", "ssm_output"),
+}
+"""Arms on chorales, by the size of the study."""
+PAIRS = {
+    "cache": ("base", "equal_parameters"),
+    "state": ("base", "equal_state"),
+    "selection": ("base", "random_selection"),
+    "carried": ("checkpoint", "equal_parameters"),
+    "released": ("released", "equal_parameters"),
+    "stream": ("released_divided", "checkpoint"),
+    "low_bias": ("bias_-2", "base"),
+    "high_bias": ("bias_+2", "base"),
+    "narrow": ("width_16", "width_16_equal_parameters"),
+    "wide": ("width_64", "width_64_equal_parameters"),
+    "few_data": ("data_256", "data_256_equal_parameters"),
+    "deep": ("two_layers", "two_layers_equal_parameters"),
+    "late": ("two_layers_late", "two_layers"),
+}
+"""Comparisons that answer a question: the first arm against the second, seed by seed."""
 
 
 def arm(name: str) -> Arm:
@@ -127,6 +159,12 @@ CHORALES = replace(BASE, codebooks=4, width=64, layers=2, heads=8, segment=16, m
 """The base for chorales: a segment is a bar of four quarters."""
 
 
+def chorale_model(name: str, seed: int, vocabulary: int) -> CachedMemoryDecoder:
+    """The untrained model of an arm on chorales."""
+    config = replace(CHORALES, vocabulary=vocabulary, **arm(name).model)
+    return CachedMemoryDecoder(config, torch.Generator().manual_seed(seed))
+
+
 def run_chorales(
     name: str, items: list, held_out: list, seed: int, *, pad: int, vocabulary: int, updates: int
 ) -> tuple[CachedMemoryDecoder, list[float], float]:
@@ -134,8 +172,7 @@ def run_chorales(
 
     Returns the model, the gradient norm of every update before clipping, and the held-out loss in nats a token.
     """
-    config = replace(CHORALES, vocabulary=vocabulary, **arm(name).model)
-    model = CachedMemoryDecoder(config, torch.Generator().manual_seed(seed))
+    model = chorale_model(name, seed, vocabulary)
     training = TrainingConfig(
         steps=updates,
         batch=8,

@@ -87,7 +87,7 @@ def test_the_probe_reads_given_gates_and_the_model_s_own():
     assert probe(model, "random") == lot
     assert own["bias"] == [0.0]
     assert layer_entropies(model, BATCH.tokens) == own["relative"]
-    assert probe(model_of("no memory"))["mass"] == []
+    assert probe(model_of("no_memory"))["mass"] == []
 
 
 def test_the_interval_over_seeds_is_student_s():

@@ -161,6 +161,7 @@ def unit_growth(**changed: object) -> list[float]:
 
 def test_the_released_form_grows_and_normalised_reads_cure_it():
     assert unit_growth(cache="released") > 20
+    assert unit_growth(cache="released", xavier=True) > 1.5 * unit_growth(cache="released")
     assert unit_growth(cache="released", normalise=True) < 1.1
     assert unit_growth(cache="faithful") == pytest.approx(1, abs=0.1)
     assert unit_growth(cache="released", mode="independent") < unit_growth(cache="released") / 2

@@ -1,5 +1,6 @@
 """The pocket run: its size, its weights on disk, samples along the way, and that it learns what there is to learn."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from lib.trainers.pocket_speech import (
     CODES,
     SampleDuring,
     load_weights,
+    pieces,
     pocket_decoder,
     pocket_training,
     save_weights,
@@ -49,7 +51,8 @@ def test_training_learns_a_repeating_pattern_and_samples_on_the_way() -> None:
     config = pocket_training(40, log_every=10, eval_every=20, peak_lr=1e-2)
     model = HybridDecoder(pocket_decoder(**SMALL), torch.Generator().manual_seed(0))
     during = SampleDuring([10, 40], base[:, :1], 12, 2, SamplingConfig((0, 0), (0, 0), 1.0, 1.0, 0))
-    run = train(model, clips, config, generator=rng, validation=clips[:2], callbacks=[during])
+    averaged = replace(during, weights="ema", codes={})
+    run = train(model, clips, config, generator=rng, validation=clips[:2], callbacks=[during, averaged])
     live = [row["nll"] for row in run.history if row["kind"] == "eval" and row["weights"] == "live"]
     assert len(live) == 2
     assert live[-1] < 2.5 < np.log(CODES)
@@ -59,6 +62,17 @@ def test_training_learns_a_repeating_pattern_and_samples_on_the_way() -> None:
     right = [float((codes[0] == expected).float().mean()) for codes in during.codes.values()]
     assert right[1] > right[0]
     assert torch.equal(during.draw(model), during.codes[40])
+    with run.averages["ema"].applied(model):
+        assert torch.equal(during.draw(model), averaged.codes[40])
+    assert not torch.equal(averaged.codes[40], during.codes[40])
+
+
+def test_pieces_are_whole_and_in_order() -> None:
+    codes = torch.arange(2 * 70).view(2, 70)
+    cut = pieces([codes, codes[:, :20]], 30)
+    assert [tuple(piece.shape) for piece in cut] == [(2, 30), (2, 30), (2, 20)]
+    assert torch.equal(torch.cat(cut[:2], dim=1), codes[:, :60])
+    assert len(pieces([codes], 70)) == 1
 
 
 def test_tokenised_asks_the_codec() -> None:
