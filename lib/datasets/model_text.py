@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lib import quiet_bars  # noqa: F401 (before datasets)
 from lib.datasets import text
 from lib.datasets.registry import fetch
 from lib.errors import BookError

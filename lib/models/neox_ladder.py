@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lib import quiet_bars  # noqa: F401 (before transformers)
 from lib.errors import BookError
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ PREPARED = registry.root() / "data" / "prepared"
 NAMES = ["05.rung-128-0", "05.rung-64-0", "05.rung-64-1", "05.text"]
 
 
+@pytest.mark.slow
 def test_the_recipe_makes_its_files(tmp_path, monkeypatch):
     path = registry.root() / "chapters" / "prepare" / "05.py"
     spec = importlib.util.spec_from_file_location("prepare_05", path)
