@@ -119,8 +119,8 @@ def licence(distribution: str) -> str:
         raise BookError(f"package {distribution!r} is not installed; check its name on the package index") from error
     head = "License :: "
     named = [line.split(" :: ")[-1] for line in about.get_all("Classifier") or [] if line.startswith(head)]
-    field = (about["License"] or "").strip().split("\n")[0]
-    return about["License-Expression"] or ", ".join(named) or field or "not stated"
+    field = (about.get("License") or "").strip().split("\n")[0]
+    return about.get("License-Expression") or ", ".join(named) or field or "not stated"
 
 
 def byte_pairs(texts: Sequence[str], vocabulary: int) -> Tokenizer:
