@@ -17,12 +17,19 @@ from sphinx.errors import SphinxError
 from sphinx.writers.html5 import HTML5Translator
 
 _VOID = re.compile(r"<(br|hr|img|input|col|wbr|source)\b((?:[^>\"']|\"[^\"]*\"|'[^']*')*?)\s*/?>", re.IGNORECASE)
+_UNKNOWN = {
+    r"\\dots(?![A-Za-z])": r"\\ldots",
+    r"\\[bB]igg?[lr]?(?![A-Za-z])": "",
+}  # MathJax knows them, docutils does not
 _HTML_NAME = re.compile(r"&(?!(?:lt|gt|amp|quot|apos);)[A-Za-z]\w*;")  # names that HTML knows and XML does not
 
 
 def _mathml(node: nodes.Element, block: bool) -> str:
+    latex = node.astext()
+    for command, known in _UNKNOWN.items():
+        latex = re.sub(command, known, latex)
     try:
-        text = latex2mathml.tex2mathml(node.astext(), as_block=block)
+        text = latex2mathml.tex2mathml(latex, as_block=block)
     except (ValueError, SyntaxError) as error:
         raise SphinxError(f"ERROR: {node.source}: no MathML for {node.astext()!r}: {error}") from None
     return well_formed(text)

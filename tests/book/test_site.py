@@ -11,9 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 from docutils import nodes
+from PIL import Image
 from sphinx.errors import SphinxError
 
 from lib.errors import BookError
@@ -163,6 +165,18 @@ def test_weight_counts_pictures_and_not_mathjax(tmp_path: Path) -> None:
     assert weight(page) == page.stat().st_size + 350
 
 
+def test_a_lightened_picture_shows_the_same(tmp_path: Path) -> None:
+    shades = np.random.default_rng(0).integers(0, 256, (60, 3))
+    chart = np.kron(np.random.default_rng(1).integers(0, 60, (40, 60)), np.ones((5, 5), int))
+    chart = shades[chart].astype(np.uint8)
+    path = tmp_path / "chart.png"
+    Image.fromarray(chart).save(path)
+    before = path.stat().st_size
+    site._lighten(path)
+    assert path.stat().st_size < before
+    assert np.array_equal(np.asarray(Image.open(path).convert("RGB")), chart)
+
+
 def test_every_picture_has_an_alt_text(built: Path) -> None:
     for page in pages(built):
         assert all(scan.Page(page.read_text(encoding="utf-8")).alts), page.name
@@ -239,7 +253,7 @@ def test_epub_is_well_formed_and_complete(book_copy: Book, tmp_path: Path) -> No
             for address in filter(None, (element.get("src"), element.get("href"))):
                 if re.match(r"https?:|mailto:", address):
                     assert tag == "a", f"{document.name} loads {address}"
-                elif not address.startswith("#"):
+                elif not address.startswith(("#", "data:")):
                     assert (document.parent / address.split("#")[0]).is_file(), f"{document.name} misses {address}"
 
 
@@ -260,7 +274,12 @@ def formula(latex: str) -> str:
 
 @pytest.mark.parametrize(
     ("latex", "tag"),
-    [(r"\frac{a}{b}", "mfrac"), (r"a &= b \\ c &= d", "mtable"), (r"\operatorname{softmax}(x)", "mi")],
+    [
+        (r"\frac{a}{b}", "mfrac"),
+        (r"a &= b \\ c &= d", "mtable"),
+        (r"\operatorname{softmax}(x)", "mi"),
+        (r"a, \dots, z", "mo"),
+    ],
 )
 def test_formulas_of_the_epub_are_mathml(latex: str, tag: str) -> None:
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(formula(latex)).iter()}
