@@ -25,7 +25,11 @@ def test_smoke_runs_through_plain_papermill(chapter, tmp_path):
     command = [sys.executable, "-m", "papermill", str(chapter.notebook), str(tmp_path / "out.ipynb")]
     command += ["-f", str(chapter.parameters("smoke")), "--no-progress-bar", "--cwd", str(chapter.notebook.parent)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"BOOK_RUNS": str(tmp_path)}, check=False
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | run.ONE_THREAD | {"BOOK_RUNS": str(tmp_path)},
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     recorded = results.load(tmp_path / f"{chapter.number}.smoke.json")
