@@ -13,7 +13,6 @@ from lib.datasets import registry
 from lib.errors import BookError
 
 RATE = 24_000
-LETTERS = "abcdefghijklmnopqrstuvwxyz '"
 SOUNDS = (".wav", ".ogg", ".opus", ".flac")
 
 
@@ -140,18 +139,3 @@ def chunks(
     if keep_tail is not None and len(tail) >= keep_tail * rate:
         whole.append(np.pad(tail, (0, size - len(tail))) if pad else tail)
     return whole
-
-
-def text_states(text: str, width: int = 64) -> np.ndarray:
-    """A text as states [characters, width], float32: a fixed random vector for each letter, plus sines of its place.
-
-    Nothing is learned here; a decoder's cross-attention learns what to read. Case and anything but letters, spaces and
-    apostrophes is dropped. Raises BookError when no letter is left. Used by chapter 10.
-    """
-    kept = [letter for letter in text.lower() if letter in LETTERS]
-    if not kept:
-        raise BookError(f"text {text!r} has no letter to read; give each clip its words")
-    vectors = np.random.default_rng(0).standard_normal((len(LETTERS), width))
-    place = np.arange(len(kept))[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
-    waves = np.stack((np.sin(place), np.cos(place)), axis=2).reshape(len(kept), width)
-    return (vectors[[LETTERS.index(letter) for letter in kept]] + waves).astype(np.float32)

@@ -106,15 +106,3 @@ def test_real_clips_where_they_are() -> None:
     assert len(clips) == 24
     assert sum(bool(clip.text) for clip in clips) == 8
     assert all(1 < clip.seconds < 12 for clip in clips)
-
-
-def test_text_states_tell_letters_and_places_apart() -> None:
-    states = speech.text_states("Aba!", 16)
-    assert states.shape == (3, 16)
-    alone = speech.text_states("a", 16)
-    np.testing.assert_array_equal(states[0], alone[0])
-    assert np.abs(states[0] - states[2]).max() > 0.1  # the same letter elsewhere
-    other = speech.text_states("xbx", 16)
-    np.testing.assert_allclose(other[0] - other[2], states[0] - states[2], atol=1e-6)  # places add the same to all
-    with pytest.raises(BookError, match="no letter"):
-        speech.text_states("123")
