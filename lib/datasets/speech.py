@@ -77,9 +77,13 @@ def folder(path: Path | str) -> list[Clip]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()  # Windows editors put a mark at the start of a file
     rows = [line.split("|") for line in lines if line.strip()]
-    return {row[0]: row[-1] for row in rows}
+    return {_stem(row[0].strip()): row[-1].strip() if len(row) > 1 else "" for row in rows}
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if Path(name).suffix in SOUNDS else name
 
 
 def read(path: Path) -> np.ndarray:
@@ -93,6 +97,8 @@ def read(path: Path) -> np.ndarray:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise BookError(f"{path} cannot be read as sound: {error}; use wav, ogg, opus or flac") from None
+    if not len(wave):
+        raise BookError(f"{path} holds no sound; record it again or drop its line")
     wave = wave.mean(1)
     if rate != RATE:
         common = math.gcd(RATE, rate)

@@ -50,6 +50,11 @@ def test_a_folder_of_ones_own(tmp_path: Path, clips: list[speech.Clip]) -> None:
     assert (first.id, first.text, second.text) == ("a", "first", "second")
     np.testing.assert_allclose(first.wave, clips[0].wave[:24_000], atol=1e-4)
     assert len(second.wave) == 24_000
+    (tmp_path / "metadata.csv").write_bytes("\ufeffa.wav|one, and a half\r\nb\r\n".encode())
+    assert [(clip.id, clip.text) for clip in speech.folder(tmp_path)] == [("a", "one, and a half"), ("b", "")]
+    soundfile.write(tmp_path / "wavs" / "a.wav", np.zeros(0), 24_000)
+    with pytest.raises(BookError, match=r"a\.wav holds no sound"):
+        speech.folder(tmp_path)
     (tmp_path / "metadata.csv").write_text("c|three|third\n", encoding="utf-8")
     with pytest.raises(BookError, match="names c"):
         speech.folder(tmp_path)
