@@ -67,7 +67,7 @@ def look_up(values: dict[str, Any], key: str) -> Any:
 
 
 def differences(
-    before: dict[str, Any], after: dict[str, Any], tolerance: dict[str, float | str], default: float
+    before: dict[str, Any], after: dict[str, Any], tolerance: dict[str, float | str], default: float | str
 ) -> list[str]:
     """Where two results differ by more than a relative tolerance, one line a key.
 
