@@ -130,8 +130,9 @@ int topk_order(long first, long last, long pairs, long F, const real *unused,
     return 0;
 }
 
-/* Ask for large pages under memory that nobody has touched yet. A page is cleared at its first touch, and a gradient of
-   32 MB has 8,192 small ones: filling it takes half as long on 16 large ones. Only advice; without the call, nothing. */
+/* Ask for large pages under memory that nobody has touched yet. A page is cleared at its first touch, and a gradient
+   of 32 MB has 8,192 small ones: filling it takes half as long on 16 large ones. Only advice; without the call,
+   nothing. */
 int large_pages(long first, long last, long bytes, const real *memory)
 {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
