@@ -27,11 +27,6 @@ class Adjudication:
     verdict: str
     reason: str
 
-    @property
-    def gate(self) -> str:
-        """Whether what comes after may be read as an explanation."""
-        return "shut" if self.verdict == "open" else "open"
-
 
 def adjudicate(gaps: dict[int, Gap], *, margin: float = 0.01, settled: float = 0.25) -> Adjudication:
     """Decide by the gap at the largest budget of tokens, and how far it moved from the one before.
@@ -59,3 +54,18 @@ def branch(verdict: str) -> str:
     if verdict not in ("wins", "ties", "loses"):
         raise BookError(f"verdict {verdict!r}; give wins, ties or loses")
     return "sensitivity" if verdict == "wins" else "variance or higher order"
+
+
+def gate_of(found: list[Adjudication]) -> str:
+    """shut when any is open; else H0 when none has a gap left; else H1: only then is there something to explain."""
+    verdicts = {one.verdict for one in found}
+    if not verdicts or "open" in verdicts:
+        return "shut"
+    return "H0" if verdicts == {"H0"} else "H1"
+
+
+def read_out(gate: str, verdict: str) -> str:
+    """What may be said of the cause of a gap, given the gate and how the sensitivity-weighted score did."""
+    if gate == "H1":
+        return branch(verdict)
+    return "not read" if gate == "shut" else "no gap is left to explain"

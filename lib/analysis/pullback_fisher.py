@@ -2,8 +2,8 @@
 
 G = J^T F J with F = diag(p) - p p^T is the mean of g g^T over labels that the model draws itself, g being the loss's
 gradient for such a label. So it is estimated by backward passes alone, one a draw, for all tokens at once. What is
-returned is the mean over tokens of each token's own block [D, D]: what it does to its own prediction and all later ones,
-without what two tokens do together. Chapter 06.
+returned is the mean over tokens of each token's own block [D, D]: what it does to its own prediction and to all later
+ones, without what two tokens do together. Chapter 06.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def felt_spectrum(covariance: Tensor, metric: Tensor) -> Tensor:
 
 
 def alignment(a: Tensor, b: Tensor) -> float:
-    """tr(A B) / (|A| |B|) of two symmetric matrices: 1 when they weigh every direction alike, 0 when they share none."""
+    """tr(A B) / (|A| |B|) of two symmetric matrices: 1 when they weigh directions alike, 0 when they share none."""
     return float((a.double() * b.double()).sum() / (a.double().norm() * b.double().norm()))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from lib.analysis.adjudication import adjudicate, branch
+from lib.analysis.adjudication import Adjudication, adjudicate, branch, gate_of, read_out
 from lib.analysis.leaderboard import Condition, leaderboard
 from lib.analysis.sensitivity import Distortions
 from lib.errors import BookError
@@ -138,9 +138,17 @@ def gap(mean, half=None):
     ids=["stays", "goes", "moves", "wide", "one seed", "the last two budgets count"],
 )
 def test_the_rules_decide(gaps, verdict):
-    found = adjudicate(gaps)
-    assert found.verdict == verdict
-    assert found.gate == ("shut" if verdict == "open" else "open")
+    assert adjudicate(gaps).verdict == verdict
+
+
+def test_the_gate_opens_when_nothing_is_open():
+    h0, h1, undecided = (Adjudication(verdict, "") for verdict in ("H0", "H1", "open"))
+    assert gate_of([h0, undecided]) == gate_of([h1, undecided]) == gate_of([]) == "shut"
+    assert gate_of([h0, h0]) == "H0"
+    assert gate_of([h0, h1]) == "H1"
+    assert read_out("shut", "wins") == "not read"
+    assert read_out("H0", "wins") == "no gap is left to explain"
+    assert read_out("H1", "wins") == "sensitivity"
 
 
 def test_one_budget_decides_nothing():

@@ -71,7 +71,7 @@ def nats(bench, stream):
 
 @pytest.fixture(params=["gpt_neox", "llama"])
 def both_kinds(request, parts):
-    """A split model, the step for its finite differences and their tolerance; Llama's norm works in single precision."""
+    """A split model, a step for finite differences, their tolerance; Llama's norm works in single precision."""
     return (parts, 1e-5, 1e-7) if request.param == "gpt_neox" else (SplitModel(llama(), 1), 1e-3, 1e-3)
 
 
