@@ -60,6 +60,8 @@ def row_gradients(
     if over_rows(SOURCE, "topk_order", 1, 0, (indices.numel(), features), (weights, indices, starts, order)):
         raise _outside(indices, features)
     found = tuple(torch.empty_like(each) if want else None for each, want in zip((weights, table), wanted, strict=True))
+    if found[1] is not None:
+        over_rows(SOURCE, "large_pages", 1, 0, (found[1].nbytes,), (found[1],))
     tensors = (weights, table, vectors, starts, order, *found)
     over_rows(SOURCE, "row_gradients", features, rows * k * width, (k, width), tensors)
     return found

@@ -8,6 +8,9 @@ written once, and one reading of an input serves both its gradients. REAL is flo
 SOURCE = r"""
 #include <stdint.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 typedef REAL real;
 #define TOGETHER 64   /* numbers looked at before one branch */
@@ -124,6 +127,19 @@ int topk_order(long first, long last, long pairs, long F, const real *unused,
         starts[f] = sum;                         /* the end of f; placing backwards turns it into the start */
     }
     for (long p = pairs - 1; p >= 0; p--) order[--starts[indices[p]]] = p;
+    return 0;
+}
+
+/* Ask for large pages under memory that nobody has touched yet. A page is cleared at its first touch, and a gradient
+   of 32 MB has 8,192 small ones: filling it takes half as long on 16 large ones. Only advice; without the call,
+   nothing. */
+int large_pages(long first, long last, long bytes, const real *memory)
+{
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t page = 1 << 21, from = ((uintptr_t)memory + page - 1) & -page;
+    const uintptr_t to = ((uintptr_t)memory + bytes) & -page;
+    if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE);
+#endif
     return 0;
 }
 
