@@ -125,7 +125,8 @@ def null_codes(codes: np.ndarray, kind: str, size: int, generator: np.random.Gen
     """Codes [K, T] that should not pass for speech, made from real ones.
 
     kind: "frames shuffled" keeps every frame and loses their order; "codes shuffled" shuffles each codebook by itself,
-    which keeps how often each code comes; "uniform" draws every code alike.
+    which keeps how often each code comes; "uniform" draws every code alike; "frame held" repeats one voiced frame (one
+    whose last code, of pitch, is not 0) to the end.
     """
     if kind == "frames shuffled":
         return codes[:, generator.permutation(codes.shape[1])]
@@ -133,4 +134,9 @@ def null_codes(codes: np.ndarray, kind: str, size: int, generator: np.random.Gen
         return np.stack([generator.permutation(row) for row in codes])
     if kind == "uniform":
         return generator.integers(0, size, codes.shape)
-    raise BookError(f"kind={kind!r}; use 'frames shuffled', 'codes shuffled' or 'uniform'")
+    if kind == "frame held":
+        voiced = np.flatnonzero(codes[-1])
+        if not len(voiced):
+            raise BookError("no frame of these codes is voiced; a drone needs one that is")
+        return np.repeat(codes[:, [generator.choice(voiced)]], codes.shape[1], axis=1)
+    raise BookError(f"kind={kind!r}; use 'frames shuffled', 'codes shuffled', 'uniform' or 'frame held'")

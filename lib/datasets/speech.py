@@ -13,7 +13,6 @@ from lib.datasets import registry
 from lib.errors import BookError
 
 RATE = 24_000
-LETTERS = "abcdefghijklmnopqrstuvwxyz '"
 SOUNDS = (".wav", ".ogg", ".opus", ".flac")
 
 
@@ -78,9 +77,13 @@ def folder(path: Path | str) -> list[Clip]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()  # Windows editors put a mark at the start of a file
     rows = [line.split("|") for line in lines if line.strip()]
-    return {row[0]: row[-1] for row in rows}
+    return {_stem(row[0].strip()): row[-1].strip() if len(row) > 1 else "" for row in rows}
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if Path(name).suffix in SOUNDS else name
 
 
 def read(path: Path) -> np.ndarray:
@@ -94,6 +97,8 @@ def read(path: Path) -> np.ndarray:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise BookError(f"{path} cannot be read as sound: {error}; use wav, ogg, opus or flac") from None
+    if not len(wave):
+        raise BookError(f"{path} holds no sound; record it again or drop its line")
     wave = wave.mean(1)
     if rate != RATE:
         common = math.gcd(RATE, rate)
@@ -140,18 +145,3 @@ def chunks(
     if keep_tail is not None and len(tail) >= keep_tail * rate:
         whole.append(np.pad(tail, (0, size - len(tail))) if pad else tail)
     return whole
-
-
-def text_states(text: str, width: int = 64) -> np.ndarray:
-    """A text as states [characters, width], float32: a fixed random vector for each letter, plus sines of its place.
-
-    Nothing is learned here; a decoder's cross-attention learns what to read. Case and anything but letters, spaces and
-    apostrophes is dropped. Raises BookError when no letter is left. Used by chapter 10.
-    """
-    kept = [letter for letter in text.lower() if letter in LETTERS]
-    if not kept:
-        raise BookError(f"text {text!r} has no letter to read; give each clip its words")
-    vectors = np.random.default_rng(0).standard_normal((len(LETTERS), width))
-    place = np.arange(len(kept))[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
-    waves = np.stack((np.sin(place), np.cos(place)), axis=2).reshape(len(kept), width)
-    return (vectors[[LETTERS.index(letter) for letter in kept]] + waves).astype(np.float32)

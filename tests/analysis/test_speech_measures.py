@@ -104,6 +104,12 @@ def test_nulls_keep_what_they_promise() -> None:
     drawn = null_codes(codes, "uniform", 256, np.random.default_rng(0))
     assert drawn.shape == codes.shape
     assert drawn.max() > 100
+    held = null_codes(codes, "frame held", 9, np.random.default_rng(0))
+    assert (held == held[:, :1]).all()
+    assert held[-1, 0] > 0
+    assert tuple(held[:, 0]) in set(map(tuple, codes.T))
+    with pytest.raises(BookError, match="no frame of these codes is voiced"):
+        null_codes(0 * codes, "frame held", 9, RNG)
     with pytest.raises(BookError, match="kind='other'"):
         null_codes(codes, "other", 9, RNG)
 

@@ -20,8 +20,8 @@ def test_the_code_of_the_page_runs(tmp_path: Path) -> None:
         soundfile.write(tmp_path / "wavs" / f"{clip.id}.wav", clip.wave, speech.RATE)
     lines = [f"{clip.id}|{clip.text}|{clip.text}\n" for clip in clips]
     (tmp_path / "metadata.csv").write_text("".join(lines), encoding="utf-8")
-    assert 'Path("runs/speech/mine"), 300' in code
-    exec(code.replace('Path("runs/speech/mine"), 300', f"Path({str(tmp_path)!r}), 2"), {})
+    assert 'Path("runs/speech/mine"), 400' in code
+    exec(code.replace('Path("runs/speech/mine"), 400', f"Path({str(tmp_path)!r}), 2"), {})
     assert soundfile.info(tmp_path / "coded.wav").samplerate == 24_000
     for number in range(3):
         assert soundfile.info(tmp_path / f"sample-{number}.wav").frames == 300 * 320

@@ -50,6 +50,11 @@ def test_a_folder_of_ones_own(tmp_path: Path, clips: list[speech.Clip]) -> None:
     assert (first.id, first.text, second.text) == ("a", "first", "second")
     np.testing.assert_allclose(first.wave, clips[0].wave[:24_000], atol=1e-4)
     assert len(second.wave) == 24_000
+    (tmp_path / "metadata.csv").write_bytes("\ufeffa.wav|one, and a half\r\nb\r\n".encode())
+    assert [(clip.id, clip.text) for clip in speech.folder(tmp_path)] == [("a", "one, and a half"), ("b", "")]
+    soundfile.write(tmp_path / "wavs" / "a.wav", np.zeros(0), 24_000)
+    with pytest.raises(BookError, match=r"a\.wav holds no sound"):
+        speech.folder(tmp_path)
     (tmp_path / "metadata.csv").write_text("c|three|third\n", encoding="utf-8")
     with pytest.raises(BookError, match="names c"):
         speech.folder(tmp_path)
@@ -106,15 +111,3 @@ def test_real_clips_where_they_are() -> None:
     assert len(clips) == 24
     assert sum(bool(clip.text) for clip in clips) == 8
     assert all(1 < clip.seconds < 12 for clip in clips)
-
-
-def test_text_states_tell_letters_and_places_apart() -> None:
-    states = speech.text_states("Aba!", 16)
-    assert states.shape == (3, 16)
-    alone = speech.text_states("a", 16)
-    np.testing.assert_array_equal(states[0], alone[0])
-    assert np.abs(states[0] - states[2]).max() > 0.1  # the same letter elsewhere
-    other = speech.text_states("xbx", 16)
-    np.testing.assert_allclose(other[0] - other[2], states[0] - states[2], atol=1e-6)  # places add the same to all
-    with pytest.raises(BookError, match="no letter"):
-        speech.text_states("123")

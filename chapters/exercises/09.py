@@ -34,7 +34,9 @@ def delayed_test(answer: Callable) -> None:
         right = apply_delay(torch.as_tensor(codes), 999).numpy()
         if given is None or np.shape(given) != right.shape:
             had = None if given is None else list(np.shape(given))
-            raise NotYet(f"codes {list(shape)} become {list(right.shape)}, not {had}: T + K - 1 steps")
+            raise NotYet(
+                f"the delayed codes of {list(shape)} have shape {list(right.shape)}, not {had}: T + K - 1 steps"
+            )
         given = np.asarray(given)
         if (given == right).all():
             continue
