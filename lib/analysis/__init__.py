@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = exports(
         "spikes": ".gate_measures",
         "layer_entropies": ".memory_probe",
         "recall_probe": ".memory_probe",
+        "paired_effect": ".seeds",
         "seed_interval": ".seeds",
         "blocked_splits": ".utility",
         "block_permutation": ".utility",

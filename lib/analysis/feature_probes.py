@@ -37,13 +37,13 @@ def single_feature_probe(code: Code, property_of: Tensor, features: int) -> Prob
         yes = property_of[part]
         if not 0 < int(yes.sum()) < len(yes):
             raise BookError("the property is the same for a whole half of the tokens; give more tokens or another one")
-        sides.append(_f1(code.features[part], code.values[part], yes, features))
+        sides.append(feature_f1(code.features[part], code.values[part], yes, features))
     best = int(sides[0].argmax())
     share = float(property_of[half:].float().mean())
     return Probe(best, float(sides[0][best]), float(sides[1][best]), 2 * share / (1 + share))
 
 
-def _f1(index: Tensor, values: Tensor, yes: Tensor, features: int) -> Tensor:
+def feature_f1(index: Tensor, values: Tensor, yes: Tensor, features: int) -> Tensor:
     """F1 of every feature [F]: 2 hits / (fired + positives)."""
     fired = values > 0
     owners = fired.nonzero()[:, 0]

@@ -17,7 +17,8 @@ def recall_probe(batch: object, seed: int = 0) -> Callable[[nn.Module, str], dic
     batch: a RecallBatch that training never sees. seed: of the lots that "random" draws.
     The probe returns `nll` (nats) and `accuracy` of the answers, and one number per layer with a cache for `mass` (mean
     gate, at queries, on the segment that holds the answer), `cached` (on all earlier segments), `entropy` (nats, all
-    steps) and `relative` (as a share of what uniform gates would have); `bias` where it is learned. Used by chapter 08.
+    steps) and `relative` (as a share of what uniform gates would have); `bias` where it is learned. Residual caching
+    has no gates to measure. Used by chapter 08.
     """
 
     def probe(model: nn.Module, gates: str = "own") -> dict:
@@ -29,7 +30,9 @@ def recall_probe(batch: object, seed: int = 0) -> Callable[[nn.Module, str], dic
         asked, wanted = batch.asked, batch.targets[batch.asked]
         with torch.no_grad():
             logits = model.logits(model.hidden(batch.tokens, gates=given)[asked])[1]
-        used = [trace.gates for trace in model.trace(batch.tokens, gates=given) if trace.gates is not None]
+        weighs = model.config.aggregate != "residual"  # whose gates are all 1: no entropy, no mass to speak of
+        traced = model.trace(batch.tokens, gates=given) if weighs else ()
+        used = [trace.gates for trace in traced if trace.gates is not None]
         biases = [block.gate.bias for block in model.blocks if block.gate is not None]
         return {
             "nll": F.cross_entropy(logits, wanted).item(),

@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = exports(
         "Seq2SeqConfig": ".seq2seq",
         "SignerEmbedding": ".calibration",
         "MarkovVoices": ".markov_voices",
+        "MemoryDecoder": ".cached_decoder",
         "answers": ".answering",
         "chorale_tokens": ".chorale_tokens",
         "continue_codes": ".delayed_sampling",

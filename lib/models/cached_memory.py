@@ -22,6 +22,8 @@ from torch.nn import functional as F
 from lib.errors import BookError
 from lib.kernels import memory_gates
 from lib.kernels.memory import MemoryState, segment_reads
+from lib.kernels.memory.naive import token_gates
+from lib.models.cached_stream import STEPS, BlockState, StreamState
 from lib.models.layers import Linear, RMSNorm, fill_xavier
 
 CHOICES = {
@@ -174,6 +176,15 @@ class SegmentGate(nn.Module):
             x, u = torch.cat((x, numbers), -1), torch.cat((u, -self.bias * numbers), -1)
         return memory_gates(u, x, segment=config.segment, aggregate=config.aggregate, top_k=config.top_k)
 
+    def weigh(self, x: Tensor, means: Tensor) -> Tensor:
+        """One token: x [B, d] and the means [B, n, d] of the cached segments and, last, the current -> gates [B, n]."""
+        config = self.config
+        u = torch.zeros_like(x) if self.u_proj is None else self.u_proj(x) / math.sqrt(config.width)
+        scores = (u[:, None] * means).sum(-1)
+        if self.bias is not None:
+            scores = torch.cat((scores[:, :-1] + self.bias, scores[:, -1:]), -1)
+        return token_gates(scores, config.aggregate, config.top_k)
+
 
 class LinearAttention(nn.Module):
     """Queries, keys and values of linear attention, phi = elu + 1, and the map back into the residual stream."""
@@ -311,16 +322,39 @@ class CachedMemoryDecoder(nn.Module):
                 traces.append(LayerTrace(used, x.square().mean((0, 2)).sqrt()))
         return traces
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, K, T] -> the sum of their embeddings, and of their positions where there are any, [B, T, d]."""
+    def prefill(self, tokens: Tensor) -> tuple[Tensor, StreamState]:
+        """Read a prompt [B, K, T] step by step; its logits [B, K, T, V] and the state from which `step` goes on."""
+        require(tokens.dim() == 3 and 0 not in tokens.shape, f"tokens have shape {list(tokens.shape)}; give [B, K, T]")
+        state = StreamState(0, tuple(BlockState() for _ in self.blocks))
+        logits = []
+        for column in tokens.unbind(-1):
+            one, state = self.step(column, state)
+            logits.append(one)
+        return torch.stack(logits, 2), state
+
+    def step(self, tokens: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+        """Read one more step [B, K]; its logits [B, K, V] and the new state. The given state stays as it was."""
+        x = self.embed(tokens[..., None], state.position)[:, 0]
+        after = []
+        for block, kept in zip(self.blocks, state.blocks, strict=True):
+            x, kept = STEPS[self.config.mixer](block, x, kept)
+            after.append(kept)
+        return self.logits(x[:, None])[:, :, 0], StreamState(state.position + 1, tuple(after))
+
+    def embed(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """Tokens [B, K, T] -> the sum of their embeddings, and of their positions where there are any, [B, T, d].
+
+        start: the position of the first of them.
+        """
         config, shape = self.config, list(tokens.shape)
         require(tokens.dim() == 3 and shape[1] == config.codebooks, f"tokens have shape {shape}; give [B, K, T]")
         x = sum(F.embedding(tokens[:, k], self.embedding[k]) for k in range(config.codebooks))
         if self.position is None:
             return x
         room = self.position.shape[0]
-        require(shape[2] <= room, f"{shape[2]} steps are more than max_positions={room}; raise it")
-        return x + self.position[: shape[2]]
+        end = start + shape[2]
+        require(end <= room, f"{end} steps are more than max_positions={room}; raise it")
+        return x + self.position[start:end]
 
     def logits(self, x: Tensor) -> Tensor:
         """Residual stream [..., T, d] -> logits [..., K, T, V]."""

@@ -44,7 +44,7 @@ class TopKSAE(nn.Module):
 
     def encode(self, x: Tensor) -> Code:
         """The code of activations [N, D]."""
-        return Code(*topk_encode(x - self.decoder_bias, self.encoder, self.encoder_bias, self.k))
+        return Code(*topk_encode(x, self.encoder, self.encoder_bias, self.k, centre=self.decoder_bias))
 
     def decode(self, code: Code) -> Tensor:
         """The activations [N, D] that a code stands for."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BookError
-from lib.press import digest, prose, results, run, source
+from lib.press import arithmetic, digest, prose, results, source
 from lib.press.canonical import canonical
 from lib.press.files import write_whole
 from lib.press.paths import Book, Chapter
@@ -45,7 +45,7 @@ def build(chapter: Chapter) -> None:
         on_record = results.load(Path(runs) / f"{chapter.number}.teach.json")
     if on_record is None:
         raise BookError(f"{chapter.source.name} does not end with run.finish(); add it as the last cell")
-    results.save(chapter.results("teach"), on_record)
+    results.save(chapter.results("teach"), on_record | {"arithmetic": arithmetic.fingerprint()})
     text = chapter.source.read_text(encoding="utf-8")
     written = prose.rewrite(text, chapter)
     if written != text:
@@ -74,7 +74,7 @@ def _execute(chapter: Chapter, notebook: Any, runs: Path) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    environment = os.environ | run.ONE_THREAD | {"BOOK_RUNS": str(runs), "BOOK_ROOT": str(chapter.book.root)}
+    environment = os.environ | arithmetic.ONE_THREAD | {"BOOK_RUNS": str(runs), "BOOK_ROOT": str(chapter.book.root)}
     folder = {"metadata": {"path": str(chapter.book.root / "chapters")}}
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources=folder, record_timing=False)
     try:

@@ -110,10 +110,16 @@ def summary(values: list[float], where: str) -> dict[str, Any]:
 
 
 def png(fig: Figure) -> bytes:
-    """The figure as PNG: white ground, 100 dots per inch, nothing in it that changes from build to build."""
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=100, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
+    """The figure as PNG: white ground, 100 dots per inch, nothing in it that changes from build to build.
+
+    It gets a palette of its own 256 colours where that is smaller: a chart loses nothing that one sees.
+    """
+    from PIL import Image
+
+    full, light = io.BytesIO(), io.BytesIO()
+    fig.savefig(full, format="png", dpi=100, facecolor="white", metadata={"Software": None})
+    Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(light, "PNG", optimize=True)
+    return min(full.getvalue(), light.getvalue(), key=len)
 
 
 def publish(bundle: dict[str, Any]) -> None:

@@ -67,16 +67,20 @@ def look_up(values: dict[str, Any], key: str) -> Any:
 
 
 def differences(
-    before: dict[str, Any], after: dict[str, Any], tolerance: dict[str, float], default: float
+    before: dict[str, Any], after: dict[str, Any], tolerance: dict[str, float | str], default: float | str
 ) -> list[str]:
-    """Where two results differ by more than a relative tolerance, one line a key; `tolerance` overrides by key."""
+    """Where two results differ by more than a relative tolerance, one line a key.
+
+    `tolerance` overrides by key; a key whose tolerance is no number (`spread.FREE`) must be there and is not compared.
+    """
     lines = []
     for part in ("values", "series"):
         old, new = before.get(part, {}), after.get(part, {})
         lines += [f"{part}: {key} is {'new' if key in new else 'gone'}" for key in sorted(old.keys() ^ new.keys())]
         for key in sorted(old.keys() & new.keys()):
             limit = tolerance.get(key, default)
-            lines += [f"{part}: {key}: {line}" for line in _differ(old[key], new[key], limit)]
+            if not isinstance(limit, str):
+                lines += [f"{part}: {key}: {line}" for line in _differ(old[key], new[key], limit)]
     return lines
 
 

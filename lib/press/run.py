@@ -19,9 +19,6 @@ from lib.errors import BookError
 from lib.press import current, digest, parameters, results, source
 from lib.press.paths import Book, Chapter
 
-# What a kernel runs under when its values are kept or compared: sums round alike only for one number of threads.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
 
 def check_parameters(number: str, namespace: dict[str, Any] | None = None) -> None:
     """The guard below the parameters: begins the run of chapter `number`.

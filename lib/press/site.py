@@ -5,7 +5,6 @@ Execution is off: chapters come executed, from `lib.press.build`.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
@@ -41,20 +40,7 @@ def build(book: Book, epub: bool = False, repository: str | None = None) -> Path
     if done.returncode or not found:
         shutil.rmtree(book.root / "_build" / ".doctrees", ignore_errors=True)  # else the next build would keep quiet
         raise BookError(f"the {builder} build stopped: {_first_warning(done.stdout + done.stderr, book.root)}")
-    if not epub:
-        for picture in (out / "_images").glob("*.png"):
-            _lighten(picture)
     return found[0]
-
-
-def _lighten(picture: Path) -> None:
-    """Write a PNG with a palette of its own 256 colours where that is smaller; a chart loses nothing that one sees."""
-    from PIL import Image
-
-    palette = io.BytesIO()
-    Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(palette, "PNG", optimize=True)
-    if len(palette.getvalue()) < picture.stat().st_size:
-        write_whole(picture, palette.getvalue())
 
 
 def _first_warning(log: str, root: Path) -> str:

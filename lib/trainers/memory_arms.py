@@ -53,6 +53,8 @@ ARMS = {
     "base": Arm("form"),
     "checkpoint": Arm("form", {"mode": "checkpoint"}),
     "sparse": Arm("form", {"aggregate": "sparse", "top_k": 1}),
+    "soup": Arm("form", {"aggregate": "soup"}),
+    "residual": Arm("form", {"aggregate": "residual"}),
     "released": Arm("form", RELEASED),
     "released_divided": Arm("form", RELEASED | {"normalise": True}),
     "no_memory": Arm("control", {"cache": "none"}),
@@ -110,34 +112,61 @@ PAIRS = {
     "cache": ("base", "equal_parameters"),
     "state": ("base", "equal_state"),
     "selection": ("base", "random_selection"),
+    "choice": ("base", "uniform_gates"),
+    "uniform": ("uniform_gates", "no_memory"),
+    "oracle": ("oracle", "base"),
+    "soup": ("soup", "base"),
+    "residual": ("residual", "base"),
     "carried": ("checkpoint", "equal_parameters"),
     "released": ("released", "equal_parameters"),
     "stream": ("released_divided", "checkpoint"),
+    "lowest_bias": ("bias_-4", "base"),
     "low_bias": ("bias_-2", "base"),
     "high_bias": ("bias_+2", "base"),
+    "low_rate": ("rate_3e-3", "base"),
+    "low_rate_low_bias": ("bias_-2_rate_3e-3", "bias_-2"),
+    "short_segments": ("segment_3", "base"),
+    "long_segments": ("segment_12", "base"),
     "narrow": ("width_16", "width_16_equal_parameters"),
     "wide": ("width_64", "width_64_equal_parameters"),
+    "width": ("width_64", "base"),
+    "data": ("data_256", "base"),
     "few_data": ("data_256", "data_256_equal_parameters"),
+    "batch": ("batch_32", "base"),
     "deep": ("two_layers", "two_layers_equal_parameters"),
     "late": ("two_layers_late", "two_layers"),
 }
 """Comparisons that answer a question: the first arm against the second, seed by seed."""
+CHORALE_PAIRS = {
+    "cache": ("base", "equal_parameters"),
+    "released": ("released", "equal_parameters"),
+    "state": ("ssm_state", "ssm"),
+    "proxy": ("ssm_output", "ssm_state"),
+}
+"""The same for arms on chorales."""
 
 
-def arm(name: str) -> Arm:
-    """An arm by name; raises BookError for one that the study does not have."""
+def started(bias: float, rate: float) -> Arm:
+    """The base with another start of the gates' bias and another learning rate: a cell of the sweep over both."""
+    return Arm("grid", {"gate_bias": bias}, {"peak_lr": rate})
+
+
+def arm(name: str | Arm) -> Arm:
+    """An arm by name; raises BookError for one that the study does not have. An arm comes back as it is."""
+    if isinstance(name, Arm):
+        return name
     if name not in ARMS:
         raise BookError(f"arm={name!r} is not in the study; it has {', '.join(ARMS)}")
     return ARMS[name]
 
 
-def model_of(name: str, generator: torch.Generator | None = None) -> CachedMemoryDecoder:
+def model_of(name: str | Arm, generator: torch.Generator | None = None) -> CachedMemoryDecoder:
     """The untrained model of an arm."""
     return CachedMemoryDecoder(replace(BASE, **arm(name).model), generator)
 
 
 def run_arm(
-    name: str,
+    name: str | Arm,
     task: object,
     seed: int,
     *,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from lib.errors import BookError
-from lib.models import HybridConfig, HybridDecoder, SelectiveDecoder
+from lib.models import HybridConfig, HybridDecoder, MemoryDecoder, SelectiveDecoder
 from lib.models.chorale_tokens import PAD, VOCABULARY
 from lib.trainers.codebook_loss import Evaluation
 from lib.trainers.language_model import TrainingConfig, evaluate, train
@@ -40,6 +40,7 @@ ARMS = {
     "transformer": (HybridDecoder, {"attention_every": 1}),
     "gated delta": (HybridDecoder, NO_ATTENTION),
     "selective SSM": (SelectiveDecoder, NO_ATTENTION),
+    "memory caching": (MemoryDecoder, NO_ATTENTION),
 }
 ABLATIONS = {
     "as planned": (HybridDecoder, {}),

@@ -13,6 +13,7 @@ from lib.analysis import (
     entropy_bound,
     gate_entropy,
     layer_entropies,
+    paired_effect,
     recall_probe,
     relative_entropy,
     residual_growth,
@@ -88,14 +89,21 @@ def test_the_probe_reads_given_gates_and_the_model_s_own():
     assert own["bias"] == [0.0]
     assert layer_entropies(model, BATCH.tokens) == own["relative"]
     assert probe(model_of("no_memory"))["mass"] == []
+    assert probe(model_of("residual"))["mass"] == []
+    assert probe(model_of("soup"))["mass"] != []
 
 
 def test_the_interval_over_seeds_is_student_s():
     from scipy import stats
 
     values = np.random.default_rng(0).normal(size=5)
-    mean, low, high = seed_interval(values)
+    mean, (low, high) = seed_interval(values)
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high))
     assert mean == pytest.approx(values.mean())
-    assert seed_interval([2.0]) == (2.0, 2.0, 2.0)
+    assert paired_effect(values, np.zeros(5)) == [mean, low, high]
+
+
+def test_one_seed_has_no_interval():
+    assert seed_interval([2.0]) == (2.0, None)
+    assert paired_effect([2.0], [0.5]) == [1.5]

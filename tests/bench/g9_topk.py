@@ -23,7 +23,7 @@ BATCH, WIDTH, TIMES, REPEATS = 2048, 512, 32, 3
 
 def dense_forward(model: TopKSAE, x: Tensor) -> Tensor:
     """The textbook form: all features in a row, all of the decoder in a product."""
-    values, indices = naive_topk_encode(x - model.decoder_bias, model.encoder, model.encoder_bias, model.k)
+    values, indices = naive_topk_encode(x, model.encoder, model.encoder_bias, model.decoder_bias, model.k)
     return naive_topk_decode(values, indices, model.decoder) + model.decoder_bias
 
 

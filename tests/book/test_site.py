@@ -11,11 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 import yaml
 from docutils import nodes
-from PIL import Image
 from sphinx.errors import SphinxError
 
 from lib.errors import BookError
@@ -163,18 +161,6 @@ def test_weight_counts_pictures_and_not_mathjax(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text('<img src="a.png"><link rel="stylesheet" href="b.css?v=1"><script src="mathjax/m.js"></script>')
     assert weight(page) == page.stat().st_size + 350
-
-
-def test_a_lightened_picture_shows_the_same(tmp_path: Path) -> None:
-    shades = np.random.default_rng(0).integers(0, 256, (60, 3))
-    chart = np.kron(np.random.default_rng(1).integers(0, 60, (40, 60)), np.ones((5, 5), int))
-    chart = shades[chart].astype(np.uint8)
-    path = tmp_path / "chart.png"
-    Image.fromarray(chart).save(path)
-    before = path.stat().st_size
-    site._lighten(path)
-    assert path.stat().st_size < before
-    assert np.array_equal(np.asarray(Image.open(path).convert("RGB")), chart)
 
 
 def test_every_picture_has_an_alt_text(built: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib.kernels import gated_delta_rule
+from lib.kernels import gated_delta_rule, row_calls
 from lib.kernels.gated_delta import chunk, compiled
 from tests.kernels.cases import NAMES, assert_close, errors, evaluate, inputs
 
@@ -222,7 +222,7 @@ def test_second_derivatives_are_refused_except_by_the_loop():
 @needs_compiler
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     wanted = case("odd", 65)
-    monkeypatch.setattr(compiled, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(row_calls, "WORTH_A_THREAD", 1)
     found = []
     for threads in (1, 2, 5):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=threads: n)

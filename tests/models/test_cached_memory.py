@@ -71,6 +71,52 @@ def test_the_future_cannot_be_seen(form):
     assert (one[:, :, 7:] - two[:, :, 7:]).abs().max() > 1e-3
 
 
+STREAMED = FORMS | {
+    "residual": {"cache": "faithful", "aggregate": "residual"},
+    "soup, independent": {"cache": "faithful", "aggregate": "soup", "mode": "independent"},
+    "raw reads": {"cache": "faithful", "normalise": False},
+    "released, independent": {"cache": "released", "mode": "independent"},
+    "uniform gates": {"cache": "faithful", "gates": "uniform", "gate_bias": -2.0},
+    "no bias, no positions": {"cache": "faithful", "gate_bias": None, "max_positions": 0},
+    "late": {"cache": "faithful", "start_layer": 1},
+}
+
+
+@pytest.mark.parametrize("form", STREAMED.values(), ids=STREAMED.keys())
+@pytest.mark.parametrize("time", [1, 4, 13])
+def test_step_by_step_gives_the_logits_of_the_whole(form, time):
+    """Thirteen steps are three segments of four and one token of a fourth; the prompt ends inside a segment."""
+    model = model_of(**{"gate_bias": -0.7} | form)
+    given = tokens(time)
+    whole = model(given)
+    logits, state = model.prefill(given[..., : (time + 1) // 2])
+    logits = list(logits.unbind(2))
+    for column in given[..., (time + 1) // 2 :].unbind(-1):
+        one, state = model.step(column, state)
+        logits.append(one)
+    torch.testing.assert_close(torch.stack(logits, 2), whole, rtol=1e-10, atol=1e-10)
+    assert state.position == time
+
+
+def test_a_step_leaves_the_state_that_it_was_given_as_it_was():
+    model = model_of(cache="faithful")
+    _, state = model.prefill(tokens(7))
+    once, _ = model.step(tokens(1)[..., 0], state)
+    again, _ = model.step(tokens(1)[..., 0], state)
+    assert torch.equal(once, again)
+
+
+def test_the_state_grows_by_one_copy_a_segment_and_not_at_all_without_a_cache():
+    sizes = {}
+    for cache in ("none", "faithful"):
+        model = model_of(cache=cache, layers=1)
+        sizes[cache] = [model.prefill(tokens(time))[1].numbers() for time in (5, 9, 13)]
+    assert len(set(sizes["none"])) == 1
+    copy = 3 * (4 * 4 + 4) + 12  # three heads: a memory of 4 x 4 with its normaliser; the mean of the segment
+    first, second, third = sizes["faithful"]
+    assert (second - first, third - second) == (copy, copy)
+
+
 @forms
 def test_within_the_first_segment_the_cache_is_silent(form):
     """The same weights without a cache give the same logits there, and others later."""
@@ -213,3 +259,7 @@ def test_tokens_that_do_not_fit_are_refused():
         model_of()(tokens(11)[:, 0])
     with pytest.raises(BookError, match="31 steps are more than max_positions=30"):
         model_of()(tokens(31))
+    with pytest.raises(BookError, match="31 steps are more than max_positions=30"):
+        model_of().prefill(tokens(31))
+    with pytest.raises(BookError, match=r"tokens have shape \[3, 2, 0\]; give \[B, K, T\]"):
+        model_of().prefill(tokens(0))

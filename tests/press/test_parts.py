@@ -1,5 +1,7 @@
 """Small parts of the press: parameters, results, figures, files, command line, spread."""
 
+import io
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -7,9 +9,10 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from PIL import Image
 
 from lib.errors import BookError
-from lib.press import current, figures, ledger, parameters, results, run, spread
+from lib.press import arithmetic, current, figures, ledger, parameters, results, run, spread
 from lib.press.__main__ import main
 from lib.press.canonical import merged
 from lib.press.files import write_whole
@@ -150,6 +153,17 @@ def test_pictures_are_the_same_bytes_twice():
     assert first == second
 
 
+def test_a_picture_has_its_own_palette_and_shows_the_same():
+    chart = _plot([1, 2, 3])
+    light = Image.open(io.BytesIO(figures.png(chart)))
+    assert light.mode == "P"
+    full = io.BytesIO()
+    chart.savefig(full, format="png", dpi=100, facecolor="white")
+    distance = np.abs(np.asarray(light.convert("RGB"), int) - np.asarray(Image.open(full).convert("RGB"), int))
+    assert distance.max() < 26, "a tenth of the scale, at the edge of a line"
+    assert distance.mean() < 0.1
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     write_whole(path, "old")
@@ -160,14 +174,29 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_tolerances_follow_the_spread_and_refuse_the_useless():
+def test_tolerances_follow_the_spread_and_let_go_of_what_they_cannot_check():
     def document(x):
         return {"values": {"a": {"value": x, "setting": "post"}, "b": {"value": 1, "setting": "post"}}, "series": {}}
 
     assert spread.limits([document(1.0), document(1.0)]) == {}
     assert spread.limits([document(1.0), document(1.01)]) == {"a": pytest.approx(0.04, rel=0.02)}
-    with pytest.raises(BookError, match="check nothing"):
-        spread.limits([document(1.0), document(2.0)])
+    assert spread.limits([document(1.0), document(2.0)]) == {"a": spread.FREE}
+    assert spread.limits([document([1.0, 2.0]), document([1.0])]) == {"a": spread.FREE}
+
+
+def test_a_free_key_is_compared_nowhere_but_must_be_there():
+    def document(**values):
+        return {"values": {key: {"value": x} for key, x in values.items()}, "series": {}}
+
+    assert results.differences(document(a=1, b=2), document(a=9, b=2), {"a": spread.FREE}, spread.FLOOR) == []
+    gone = results.differences(document(a=1, b=2), document(b=2), {"a": spread.FREE}, spread.FLOOR)
+    assert gone == ["values: a is gone"]
+
+
+def test_the_fingerprint_tells_machines_apart_and_repeats():
+    here = arithmetic.fingerprint()
+    assert here == arithmetic.fingerprint()
+    assert here != arithmetic.fingerprint({"ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Prescott"})
 
 
 def test_values_are_found_by_key_and_place():

@@ -28,7 +28,7 @@ def test_arms_have_equal_parameters():
 @pytest.mark.parametrize(
     ("name", "attending", "selective"),
     [("hybrid 3:1", [4], 0), ("transformer", [1, 2, 3, 4], 0), ("gated delta", [], 0), ("selective SSM", [], 4),
-     ("SSM hybrid 3:1", [4], 3), ("attention every 2", [2, 4], 0)],
+     ("SSM hybrid 3:1", [4], 3), ("attention every 2", [2, 4], 0), ("memory caching", [], 0)],
 )  # fmt: skip
 def test_arms_differ_in_their_mixers(name, attending, selective):
     model = music_arms.build(name, torch.Generator())
@@ -45,7 +45,7 @@ def test_names_and_sizes_that_do_not_exist():
         music_arms.matched(kind, music_arms.POCKET, 1000)
 
 
-@pytest.mark.parametrize("name", ["hybrid 3:1", "selective SSM"])
+@pytest.mark.parametrize("name", ["hybrid 3:1", "selective SSM", "memory caching"])
 def test_an_arm_learns_and_repeats(name):
     few = music_arms.fit(name, ITEMS, ITEMS[:4], steps=1, seed=3)
     more = music_arms.fit(name, ITEMS, ITEMS[:4], steps=12, seed=3)

@@ -11,6 +11,7 @@ from lib.analysis import recall_probe
 from lib.datasets.recall import RecallTask
 from lib.errors import BookError
 from lib.models.cached_memory import parameters
+from lib.trainers import memory_arms
 from lib.trainers.memory_arms import ARMS, BASE, TRAINING, arm, model_of, run_arm, run_chorales
 from lib.trainers.recall import RecallTraining, recall_accuracy
 
@@ -78,6 +79,23 @@ def test_each_arm_of_a_factor_changes_that_factor_alone():
             assert set(one.model) | set(one.training) == factors[one.factor], name
     assert arm("base").model == {}
     assert TRAINING.gates == "own"
+
+
+def test_pairs_name_arms_and_a_start_can_be_any():
+    for pairs in (memory_arms.PAIRS, memory_arms.CHORALE_PAIRS):
+        assert {name for pair in pairs.values() for name in pair} <= set(ARMS)
+    cell = memory_arms.started(-2.0, 3e-3)
+    assert (cell.model, cell.training) == (arm("bias_-2_rate_3e-3").model, arm("bias_-2_rate_3e-3").training)
+    assert small(cell, 4)[1].gradient_norms == small("bias_-2_rate_3e-3", 4)[1].gradient_norms
+
+
+@pytest.mark.parametrize("name", ["soup", "residual"])
+def test_other_aggregates_are_trained(name):
+    model, run = small(name, 3, probe=recall_probe(TEST))
+    assert model.config.aggregate == name
+    assert (run.records[-1]["mass"] == []) == (name == "residual")
+    silent = [w for w in model.blocks[0].gate.parameters() if w.grad is not None and w.grad.any()]
+    assert silent == [] or name == "soup"
 
 
 def test_unknown_arms_and_training_are_refused():

@@ -6,32 +6,22 @@ per EVERY steps. With several torch threads the rows of B * H are shared out; th
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lib.errors import BookError
-from lib.kernels import native
 from lib.kernels.gated_delta.recurrence_c import SOURCE
+from lib.kernels.row_calls import over_rows, refusal
 
 EVERY = 32  # 32 states of 64 x 32 floats are 256 KB: half of a common second-level cache
-REALS = {torch.float32: "REAL=float", torch.float64: "REAL=double"}
-WORTH_A_THREAD = 1_000_000  # elements of state touched per thread; below, starting one costs more than it saves
 
 
 @functools.cache
 def why_not() -> str | None:
     """Why the compiled recurrence cannot be used on this machine, or None. The first call may build it (1 s)."""
-    try:
-        for macro in REALS.values():
-            native.load(SOURCE, (macro,))
-    except (BookError, OSError) as error:
-        return str(error)
-    return None
+    return refusal(SOURCE)
 
 
 def compiled_gated_delta_rule(
@@ -77,22 +67,9 @@ class _Compiled(torch.autograd.Function):
 
 
 def _call(name: str, shape: torch.Size, value_size: int, scale: float, tensors: tuple[Tensor | None, ...]) -> None:
-    """Call a C function over all rows of B * H; the first tensor's dtype chooses the library. ctypes frees the GIL."""
+    """Call a C function over all rows of B * H."""
     batch, time, heads, key_size = shape
-    function = getattr(native.load(SOURCE, (REALS[tensors[0].dtype],)), name)
-    sizes = [ctypes.c_long(n) for n in (time, heads, key_size, value_size, EVERY)]
-    pointers = [None if x is None else ctypes.c_void_p(x.data_ptr()) for x in tensors]
-
-    def run(first: int, last: int) -> int:
-        return function(ctypes.c_long(first), ctypes.c_long(last), *sizes, ctypes.c_double(scale), *pointers)
-
-    rows = batch * heads
-    threads = min(torch.get_num_threads(), rows, rows * time * key_size * value_size // WORTH_A_THREAD)
-    if threads < 2:
-        failed = run(0, rows)
-    else:
-        edges = [rows * i // threads for i in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            failed = any(pool.map(run, edges[:-1], edges[1:]))
-    if failed:
+    touched = batch * heads * time * key_size * value_size
+    numbers = (time, heads, key_size, value_size, EVERY, float(scale))
+    if over_rows(SOURCE, name, batch * heads, touched, numbers, tensors):
         raise MemoryError(f"{name} could not allocate its scratch memory for K={key_size}")

@@ -6,32 +6,22 @@ per EVERY steps. With several torch threads the batch rows are shared out; the r
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lib.errors import BookError
-from lib.kernels import native
+from lib.kernels.row_calls import over_rows, refusal
 from lib.kernels.selective_scan.scan_c import SOURCE
 
 EVERY = 32  # with 16 states a stretch and its decays are 64 KB of vectors
-REALS = {torch.float32: "REAL=float", torch.float64: "REAL=double"}
-WORTH_A_THREAD = 1_000_000  # states touched per thread; below, starting one costs more than it saves
 
 
 @functools.cache
 def why_not() -> str | None:
     """Why the compiled scan cannot be used on this machine, or None. The first call may build it (1 s)."""
-    try:
-        for macro in REALS.values():
-            native.load(SOURCE, (macro,))
-    except (BookError, OSError) as error:
-        return str(error)
-    return None
+    return refusal(SOURCE)
 
 
 def compiled_selective_scan(
@@ -75,21 +65,8 @@ class _Compiled(torch.autograd.Function):
 
 
 def _call(name: str, shape: torch.Size, states: int, tensors: tuple[Tensor | None, ...]) -> None:
-    """Call a C function over all batch rows; the first tensor's dtype chooses the library. ctypes frees the GIL."""
+    """Call a C function over all batch rows."""
     batch, time, channels = shape
-    function = getattr(native.load(SOURCE, (REALS[tensors[0].dtype],)), name)
-    sizes = [ctypes.c_long(n) for n in (time, channels, states, EVERY)]
-    pointers = [None if each is None else ctypes.c_void_p(each.data_ptr()) for each in tensors]
-
-    def run(first: int, last: int) -> int:
-        return function(ctypes.c_long(first), ctypes.c_long(last), *sizes, *pointers)
-
-    threads = min(torch.get_num_threads(), batch, batch * time * channels * states // WORTH_A_THREAD)
-    if threads < 2:
-        failed = run(0, batch)
-    else:
-        edges = [batch * i // threads for i in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            failed = any(pool.map(run, edges[:-1], edges[1:]))
-    if failed:
+    touched = batch * time * channels * states
+    if over_rows(SOURCE, name, batch, touched, (time, channels, states, EVERY), tensors):
         raise MemoryError(f"{name} could not allocate its scratch memory for N={states}")

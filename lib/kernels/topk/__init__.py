@@ -2,7 +2,8 @@
 
 A TopK sparse autoencoder keeps k of F features. Its textbook form scatters them into a row of F numbers and multiplies
 by the whole decoder, forward and backward. Here the decoder's k rows are added up, and only rows that were used get a
-gradient. `naive.py` is the textbook form. `sparse.py` computes the same numbers, exactly, from the rows alone.
+gradient. `naive.py` is the textbook form. `sparse.py` has the same gradients, exactly, from the rows alone; the rows
+are added up in torch (`rows.py`) or in C (`rows_c.py`, `compiled.py`), where the k largest are also found.
 """
 
 from lib._lazy import exports

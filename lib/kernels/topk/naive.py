@@ -12,6 +12,9 @@ def naive_topk_decode(values: Tensor, indices: Tensor, decoder: Tensor) -> Tenso
     return dense @ decoder
 
 
-def naive_topk_encode(x: Tensor, encoder: Tensor, bias: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """x [N, D], encoder [F, D], bias [F] -> the k largest of relu(x encoder^T + bias): values and indices, [N, k]."""
-    return torch.relu(x @ encoder.T + bias).topk(k, dim=-1)
+def naive_topk_encode(x: Tensor, encoder: Tensor, bias: Tensor, centre: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of relu((x - centre) encoder^T + bias): values and indices, [N, k].
+
+    x [N, D], encoder [F, D], bias [F], centre [D].
+    """
+    return torch.relu((x - centre) @ encoder.T + bias).topk(k, dim=-1)

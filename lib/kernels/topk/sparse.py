@@ -1,83 +1,69 @@
 """The same two halves from the k rows that count: sums of rows forward, sums into rows backward.
 
 Nothing is approximated. The dense decoder gradient A^T g, with A the [N, F] matrix of k values a row, has the row
-sum over n of A[n, f] g[n] for every feature f that was used and zero elsewhere; `index_add_` forms just those sums.
-For the encoder the same holds of the derivative of the k values that were kept: a top-k passes no gradient to others.
+sum over n of A[n, f] g[n] for every feature f that was used and zero elsewhere. For the encoder the same holds of the
+derivative of the k values that were kept: a top-k passes no gradient to others. The rows are added up by one of two
+modules with the same three functions: `rows.py`, in torch, and `compiled.py`, in C.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-CHUNK = 32  # vectors whose rows are gathered at once: few enough to stay in the cache
+from torch.autograd.function import once_differentiable
 
 
 class SparseDecode(torch.autograd.Function):
     """Rows of a decoder, weighted and added up."""
 
     @staticmethod
-    def forward(ctx, values: Tensor, indices: Tensor, decoder: Tensor) -> Tensor:
+    def forward(ctx, values: Tensor, indices: Tensor, decoder: Tensor, rows: ModuleType) -> Tensor:
         ctx.save_for_backward(values, indices, decoder)
-        return F.embedding_bag(indices, decoder, per_sample_weights=values, mode="sum")
+        ctx.rows = rows
+        return rows.row_sums(values, indices, decoder)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         values, indices, decoder = ctx.saved_tensors
-        of_values = row_products(decoder, indices, grad) if ctx.needs_input_grad[0] else None
-        of_decoder = add_rows(decoder, indices, values, grad) if ctx.needs_input_grad[2] else None
-        return of_values, None, of_decoder
+        wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+        of_values, of_decoder = ctx.rows.row_gradients(values, indices, decoder, grad, wanted)
+        return of_values, None, of_decoder, None
 
 
 class SparseEncode(torch.autograd.Function):
-    """The k largest activations of a linear layer after its ReLU; one dense product to find them, none to learn."""
+    """The k largest activations of a linear layer after its ReLU; one dense product to find them, none to learn.
+
+    The input is read from a centre. The centre's gradient, less the sum over n of that of x, is one small product,
+    because that sum is the bias's gradient times the encoder.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor, encoder: Tensor, bias: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        values, indices = torch.addmm(bias, x, encoder.T).relu_().topk(k, dim=-1)
-        ctx.save_for_backward(x, encoder, values, indices)
+    def forward(
+        ctx, x: Tensor, encoder: Tensor, bias: Tensor, centre: Tensor, k: int, rows: ModuleType
+    ) -> tuple[Tensor, Tensor]:
+        centred = x - centre
+        values, indices = rows.largest(centred, encoder, bias, k)
+        ctx.save_for_backward(centred, encoder, values, indices)
+        ctx.rows = rows
         ctx.mark_non_differentiable(indices)
         return values, indices
 
     @staticmethod
-    def backward(ctx, grad: Tensor, _: None) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        x, encoder, values, indices = ctx.saved_tensors
+    @once_differentiable
+    def backward(ctx, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
+        centred, encoder, values, indices = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
         slope = grad * (values > 0)
-        of_x = of_encoder = of_bias = None
-        if ctx.needs_input_grad[0]:
-            of_x = F.embedding_bag(indices, encoder, per_sample_weights=slope, mode="sum")
-        if ctx.needs_input_grad[1]:
-            of_encoder = add_rows(encoder, indices, slope, x)
-        if ctx.needs_input_grad[2]:
+        of_x = of_encoder = of_bias = of_centre = None
+        if wanted[0]:
+            of_x = ctx.rows.row_sums(slope, indices, encoder)
+        if wanted[1]:
+            of_encoder = ctx.rows.row_gradients(slope, indices, encoder, centred, (False, True))[1]
+        if wanted[2] or wanted[3]:
             of_bias = slope.new_zeros(len(encoder)).index_add_(0, indices.reshape(-1), slope.reshape(-1))
-        return of_x, of_encoder, of_bias, None
-
-
-def row_products(table: Tensor, indices: Tensor, vectors: Tensor) -> Tensor:
-    """Inner products of each vector [N, D] with the rows of the table [F, D] that its indices [N, k] name, [N, k]."""
-    found = vectors.new_empty(indices.shape)
-    for start in range(0, len(indices), CHUNK):
-        part = slice(start, start + CHUNK)
-        found[part] = torch.bmm(table[indices[part]], vectors[part, :, None]).squeeze(2)
-    return found
-
-
-def add_rows(table: Tensor, indices: Tensor, weights: Tensor, vectors: Tensor) -> Tensor:
-    """A gradient like the table [F, D]: at row indices[n, j], the sum of weights[n, j] vectors[n].
-
-    Sorted by row, the pairs (n, j) of one row stand together, so that each row is a weighted sum of vectors of its own
-    and is written once.
-    """
-    flat = indices.reshape(-1)
-    order = flat.argsort(stable=True)
-    ends = torch.bincount(flat, minlength=len(table)).cumsum(0)
-    starts = torch.cat([ends.new_zeros(1), ends])
-    return F.embedding_bag(
-        order // indices.shape[1],
-        vectors.contiguous(),
-        starts,
-        per_sample_weights=weights.reshape(-1)[order],
-        mode="sum",
-        include_last_offset=True,
-    )
+        if wanted[3]:
+            of_centre = -(of_bias @ encoder)
+        return of_x, of_encoder, of_bias, of_centre, None, None
