@@ -45,6 +45,8 @@ class Arm:
     """Weight of the CTC loss."""
     pretrained: bool = False
     """Whether the encoder first learns to fill gaps."""
+    dropout: float = 0.0
+    """Share of each sublayer's output that is dropped in training."""
     updates: int = 2000
     """Updates, chosen on a development run with seed 0 and fixed before anything was measured."""
 
@@ -61,6 +63,7 @@ ARMS: Mapping[str, Arm] = {
     "all_pads": Arm(rule="all_pads", updates=BRIEF),
     "joint": Arm(ctc=0.3),
     "ctc": Arm(ctc=1.0, updates=1200),
+    "dropout": Arm(dropout=0.1),  # the rate of Vaswani et al. (2017), table 3, base model
     "american": Arm(lessons="american", updates=800),
     "pretrained": Arm(lessons="american", pretrained=True, updates=800),
 }
@@ -76,8 +79,8 @@ def get(name: str) -> Arm:
 def config(name: str) -> Seq2SeqConfig:
     """The sizes of an arm; a recurrent one is matched in parameters."""
     arm = get(name)
-    sizes = replace(SMALL, positions=arm.positions)
-    return matched_gru(SMALL) if arm.encoder == "gru" else sizes
+    sizes = replace(SMALL, positions=arm.positions, dropout=arm.dropout)
+    return matched_gru(sizes) if arm.encoder == "gru" else sizes
 
 
 def learn(

@@ -186,3 +186,9 @@ def test_what_cannot_be_is_refused(tmp_path):
     (tmp_path / "none.safetensors").write_bytes(b"no")
     with pytest.raises(BookError, match="holds no arms"):
         reading_arms.load(tmp_path / "none.safetensors")
+
+
+def test_one_arm_alone_drops_and_differs_in_nothing_else():
+    assert reading_arms.config("dropout") == replace(SMALL, dropout=0.1)
+    assert reading_arms.get("dropout") == replace(reading_arms.get("attention"), dropout=0.1)
+    assert not any(reading_arms.config(name).dropout for name in reading_arms.ARMS if name != "dropout")
