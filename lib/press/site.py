@@ -20,6 +20,7 @@ from lib.press.files import write_whole
 from lib.press.paths import Book
 
 _WARNING = re.compile(r"^.*\b(?:WARNING|ERROR|CRITICAL|SEVERE): .*$|^\w+ error\b.*:\n.*$", flags=re.MULTILINE)
+_PUNCTUATION = re.compile(r'<span class="p">([^<]*)</span>')
 _JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
@@ -40,7 +41,15 @@ def build(book: Book, epub: bool = False, repository: str | None = None) -> Path
     if done.returncode or not found:
         shutil.rmtree(book.root / "_build" / ".doctrees", ignore_errors=True)  # else the next build would keep quiet
         raise BookError(f"the {builder} build stopped: {_first_warning(done.stdout + done.stderr, book.root)}")
+    if not epub:
+        for page in out.rglob("*.html"):
+            write_whole(page, _lighter(page.read_text(encoding="utf-8")))
     return found[0]
+
+
+def _lighter(html: str) -> str:
+    """A page without the marks around punctuation in code: its colour is that of the code around it anyway."""
+    return _PUNCTUATION.sub(r"\1", html)
 
 
 def _first_warning(log: str, root: Path) -> str:

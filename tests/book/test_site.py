@@ -163,6 +163,16 @@ def test_weight_counts_pictures_and_not_mathjax(tmp_path: Path) -> None:
     assert weight(page) == page.stat().st_size + 350
 
 
+def test_marks_that_colour_nothing_are_left_out(built: Path) -> None:
+    styles = (built / "_static" / "pygments.css").read_text(encoding="utf-8")
+    for theme in ("light", "dark"):
+        colours = dict(re.findall(rf'data-theme="{theme}"\] \.highlight ?(\.p|) {{[^}}]*?\bcolor: (#\w+)', styles))
+        assert len(colours) == 2, colours
+        assert len({colour.lower() for colour in colours.values()}) == 1, "punctuation has a colour of its own now"
+    for page in pages(built):
+        assert not re.search(r'<span class="p">[^<]*</span>', page.read_text(encoding="utf-8")), page.name
+
+
 def test_every_picture_has_an_alt_text(built: Path) -> None:
     for page in pages(built):
         assert all(scan.Page(page.read_text(encoding="utf-8")).alts), page.name
