@@ -8,16 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lib.analysis import proxy_gap
+from lib.press.answers import number
 from lib.press.exercises import Exercise, NotYet
-
-
-def _number(given: object, what: str) -> float:
-    if given is None:
-        raise NotYet(f"{what} your function returned None; return one number")
-    try:
-        return float(given)
-    except (TypeError, ValueError):
-        raise NotYet(f"{what} your function returned {given!r}; return one number") from None
 
 
 def directions_stub(variances):
@@ -34,7 +26,7 @@ def directions_test(answer: Callable) -> None:
     """Equal variances count all, a dominating one counts one, and units do not matter."""
     for variances in ([1.0, 1.0, 1.0, 1.0], [5.0, 5.0], [1000.0, 1.0, 1.0], [4.0, 2.0, 1.0]):
         expected = directions_solution(np.array(variances))
-        given = _number(answer(np.array(variances)), f"for variances {variances}")
+        given = number(answer(np.array(variances)), f"for variances {variances}")
         if np.isclose(given, expected, rtol=1e-6):
             continue
         if np.isclose(given, 1 / expected, rtol=1e-6):
@@ -102,7 +94,7 @@ def smallest_k_test(answer: Callable) -> None:
                 if given is not None:
                     raise NotYet(f"{case} it is never reached: return None, not {given!r}")
                 continue
-            found = _number(given, case)
+            found = number(given, case)
             if not np.isclose(found, expected):
                 hint = "; a later dip does not count" if scores[-1] < max(scores) and found > expected else ""
                 raise NotYet(f"{case} the answer is {expected:.2f}, not {found:.2f}{hint}")

@@ -7,16 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lib.press.answers import number
 from lib.press.exercises import Exercise, NotYet
-
-
-def _number(given: object, what: str) -> float:
-    if given is None:
-        raise NotYet(f"{what} your function returned None; return one number")
-    try:
-        return float(given)
-    except (TypeError, ValueError):
-        raise NotYet(f"{what} your function returned {given!r}; return one number") from None
 
 
 def distortion_stub(gradients, errors):
@@ -33,10 +25,10 @@ def distortion_test(answer: Callable) -> None:
     """Errors across the gradient are free, signs do not cancel, and a mean is a mean."""
     rng = np.random.default_rng(0)
     g, d = rng.normal(size=(2, 7, 3))
-    right, given = distortion_solution(g, d), _number(answer(g.copy(), d.copy()), "for seven tokens")
+    right, given = distortion_solution(g, d), number(answer(g.copy(), d.copy()), "for seven tokens")
     if np.isclose(given, right):
         free = np.array([[0.0, 5.0, 0.0]]), np.array([[3.0, 0.0, -2.0]])
-        if not np.isclose(_number(answer(*free), "for an error across the gradient"), 0):
+        if not np.isclose(number(answer(*free), "for an error across the gradient"), 0):
             raise NotYet("an error at a right angle to the gradient should cost nothing")
         return
     wrong = {
@@ -70,7 +62,7 @@ def fisher_test(answer: Callable) -> None:
     for size in (3, 8):
         p, u = rng.dirichlet(np.ones(size)), rng.normal(size=size)
         right = u @ (np.diag(p) - np.outer(p, p)) @ u
-        given = _number(answer(p.copy(), u.copy()), f"for {size} outcomes")
+        given = number(answer(p.copy(), u.copy()), f"for {size} outcomes")
         if np.isclose(given, p @ u**2):
             raise NotYet("the second part, (p . u)^2, is missing: a constant added to all logits changes nothing")
         if not np.isclose(given, right):
@@ -98,7 +90,7 @@ def predicted_test(answer: Callable) -> None:
             return y @ curvature @ y / 2 + b @ y
 
         gradient, right = curvature @ x + b, loss(x + d) - loss(x)
-        given = _number(answer(gradient, curvature, d), f"in {size} dimensions")
+        given = number(answer(gradient, curvature, d), f"in {size} dimensions")
         if np.isclose(given, d @ curvature @ d / 2):
             raise NotYet("the first-order term is missing; the model is not at a lowest point of its loss")
         if np.isclose(given, gradient @ d + d @ curvature @ d):

@@ -14,7 +14,7 @@ resampling sequences. Chapter 06 shows each formula; a test holds each to finite
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -181,10 +181,3 @@ def fisher_norm(log_p: Tensor, moved: Tensor) -> Tensor:
     p = log_p.exp()
     mean = (p * moved).sum(dim=-1, keepdim=True)
     return (p * (moved - mean).square()).sum(dim=-1)
-
-
-def stacked(found: list[Distortions], what: str) -> np.ndarray:
-    """One field of many reconstructions that were scored on the same number of sequences, [conditions, n]."""
-    if what not in {field.name for field in fields(Distortions)}:
-        raise BookError(f"distortions have no {what!r}; give one of {', '.join(f.name for f in fields(Distortions))}")
-    return np.stack([getattr(one, what) for one in found])
