@@ -88,10 +88,7 @@ def _stem(name: str) -> str:
 
 def read(path: Path) -> np.ndarray:
     """The samples [n] of a sound file as float32 at 24 kHz, channels averaged. Raises BookError if unreadable."""
-    import math
-
     import soundfile
-    from scipy.signal import resample_poly
 
     try:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -99,11 +96,23 @@ def read(path: Path) -> np.ndarray:
         raise BookError(f"{path} cannot be read as sound: {error}; use wav, ogg, opus or flac") from None
     if not len(wave):
         raise BookError(f"{path} holds no sound; record it again or drop its line")
-    wave = wave.mean(1)
-    if rate != RATE:
-        common = math.gcd(RATE, rate)
-        wave = resample_poly(wave, RATE // common, rate // common).astype(np.float32)
-    return wave
+    return resampled(wave.mean(1), rate, RATE)
+
+
+def resampled(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Samples [n] taken from one rate to another, as float32. Used by chapters 09 and 10.
+
+    Raises BookError for anything but one channel of at least one sample.
+    """
+    from math import gcd
+
+    from scipy.signal import resample_poly
+
+    wave = np.asarray(wave, np.float32)
+    if wave.ndim != 1 or not len(wave):
+        raise BookError(f"samples have shape {list(wave.shape)}; give one channel, shape [n], of at least one sample")
+    common = gcd(wanted, rate)
+    return wave if rate == wanted else resample_poly(wave, wanted // common, rate // common).astype(np.float32)
 
 
 def split(clips: Sequence[Clip], validation: float, generator: np.random.Generator) -> tuple[list[Clip], list[Clip]]:
