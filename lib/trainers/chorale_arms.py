@@ -42,11 +42,13 @@ STUDIES = {
     "all": tuple(ARMS),
 }
 """Arms by the size of the study."""
-PAIRS = {
+FORM_PAIRS = {
     "cache": ("base", "equal_parameters"),
     "released": ("released", "equal_parameters"),
     "state": ("ssm_state", "ssm"),
     "proxy": ("ssm_output", "ssm_state"),
+}
+FACTOR_PAIRS = {
     "low_bias": ("bias_-2", "base"),
     "high_bias": ("bias_+2", "base"),
     "low_rate": ("rate_1e-3", "base"),

@@ -73,6 +73,7 @@ def test_the_rate_reaches_training():
 
 
 def test_pairs_name_arms_and_unknown_ones_are_refused():
-    assert {name for pair in chorale_arms.PAIRS.values() for name in pair} <= set(chorale_arms.STUDIES["all"])
+    pairs = [*chorale_arms.FORM_PAIRS.values(), *chorale_arms.FACTOR_PAIRS.values()]
+    assert {name for pair in pairs for name in pair} == set(chorale_arms.STUDIES["all"])
     with pytest.raises(BookError, match="arm='best' is not in the study on chorales; it has equal_parameters"):
         chorale_model("best", 0, 10)
