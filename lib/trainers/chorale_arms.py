@@ -57,6 +57,7 @@ FACTOR_PAIRS = {
     "long_segments": ("segment_32", "base"),
     "narrow": ("width_32", "width_32_equal_parameters"),
     "wide": ("width_128", "width_128_equal_parameters"),
+    "small_width": ("width_32", "base"),
     "width": ("width_128", "base"),
     "data": ("data_64", "base"),
     "few_data": ("data_64", "data_64_equal_parameters"),
