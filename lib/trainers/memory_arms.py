@@ -111,6 +111,7 @@ PAIRS = {
     "oracle": ("oracle", "base"),
     "soup": ("soup", "base"),
     "residual": ("residual", "base"),
+    "sparse": ("sparse", "base"),
     "carried": ("checkpoint", "equal_parameters"),
     "released": ("released", "equal_parameters"),
     "stream": ("released_divided", "checkpoint"),
