@@ -41,12 +41,29 @@ def counts_page(rows: list[Verdict]) -> str:
         f'<b class="verdict-{_slug(name)}">{counts[name]}</b> {name}</a></li>'
         for name in VERDICTS
     )
-    chapters = {row.chapter: row for row in rows}.values()
-    links = ", ".join(f'<a href="{_page(row)}">{html.escape(row.chapter_title)}</a>' for row in chapters)
-    total = f"{len(rows)} claims so far, of {len(chapters)} chapter{'s' * (len(chapters) != 1)}: {links}."
+    chapters = {row.chapter: [one for one in rows if one.chapter == row.chapter] for row in rows}
+    widest = max(map(len, chapters.values()), default=1)
+    lines = "\n".join(_cover_line(claimed, widest) for claimed in chapters.values())
+    total = f"{len(rows)} claims so far, of {len(chapters)} chapter{'s' * (len(chapters) != 1)}"
     return _raw(
-        f'<ul class="counts" aria-label="Claims by verdict">\n{items}\n</ul>\n<p class="counts-total">{total}</p>'
+        f'<ul class="counts" aria-label="Claims by verdict">\n{items}\n</ul>\n<p class="counts-total">{total}:</p>\n'
+        f'<ol class="chapters">\n{lines}\n</ol>'
     )
+
+
+def _cover_line(claimed: list[Verdict], widest: int) -> str:
+    """A chapter on the cover: its title, and its claims as a bar with one part for each verdict.
+
+    widest: the largest number of claims of a chapter, whose bar fills the width.
+    """
+    counts = Counter(row.verdict for row in claimed)
+    found = [name for name in VERDICTS if counts[name]]
+    said = f"{len(claimed)} claims: " + ", ".join(f"{counts[name]} {name}" for name in found)
+    parts = "".join(f'<i class="verdict-{_slug(name)}" style="flex:{counts[name]}"></i>' for name in found)
+    bar = f'<span class="bar" style="width:{100 * len(claimed) / widest:.0f}%">{parts}</span>'
+    name, _, finding = html.escape(claimed[0].chapter_title).partition(": ")
+    link = f'<a href="{_page(claimed[0])}"><b>{name}</b>{finding and f"<span>{finding}</span>"}</a>'
+    return f'<li>{link}<span class="bars" role="img" aria-label="{said}" title="{said}">{bar}</span></li>'
 
 
 def ledger_page(rows: list[Verdict]) -> str:

@@ -32,8 +32,18 @@ def test_counts_name_all_six_verdicts_and_the_chapters() -> None:
     page = pages.counts_page([ROW, replace(ROW, id="b", verdict="fails"), replace(ROW, id="c", verdict="fails")])
     for name, count in zip(VERDICTS, (1, 0, 2, 0, 0, 0), strict=True):
         assert f">{count}</b> {name}</a>" in page
-    assert "3 claims so far, of 1 chapter: " in page
+    assert "3 claims so far, of 1 chapter:" in page
     assert "Loops &amp; smells" in page
+
+
+def test_a_chapter_s_bar_has_a_part_for_every_verdict_found_and_says_them() -> None:
+    titled = replace(ROW, chapter_title="Odor: loops & smells")
+    other = replace(ROW, chapter="05", slug="proxy")
+    page = pages.counts_page([titled, replace(titled, id="b", verdict="fails"), other])
+    assert "<b>Odor</b><span>loops &amp; smells</span>" in page
+    assert 'aria-label="2 claims: 1 holds, 1 fails"' in page
+    assert 'style="width:100%"><i class="verdict-holds" style="flex:1"></i><i class="verdict-fails"' in page
+    assert 'style="width:50%"><i class="verdict-holds" style="flex:1"></i></span>' in page
 
 
 def test_links_fit_the_site_and_the_epub() -> None:
