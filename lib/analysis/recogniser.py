@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lib.analysis.statistics import bootstrap_interval
-from lib.datasets import registry
-from lib.datasets.speech import RATE, resampled
 from lib.errors import BookError
+from lib.models.log_mel import MelConfig
+from lib.models.resampling import resampled
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEARD = 16_000  # samples a second of its acoustic model
 
 
-def recognised(wave: np.ndarray, rate: int = RATE) -> list[str]:
+def recognised(wave: np.ndarray, rate: int = MelConfig.rate) -> list[str]:
     """The words heard in samples [n]; none in noise, perhaps some that nobody said.
 
     The whole recording is normalised at once, so no recording changes how the next one is heard. Source: Huggins-Daines
@@ -99,9 +99,10 @@ def _pairs(said: Sequence[str]) -> list[tuple[str, str]]:
 
 @cache
 def _decoder() -> Decoder:
-    folder = registry.fetch("pocketsphinx_en_us") / "model" / "en-us"
-    from pocketsphinx import Decoder
-
-    models = {"hmm": "en-us", "lm": "en-us.lm.bin", "dict": "cmudict-en-us.dict"}
-    paths = {option: str(folder / name) for option, name in models.items()}
-    return Decoder(samprate=HEARD, loglevel="FATAL", **paths)
+    try:
+        from pocketsphinx import Decoder
+    except ImportError:
+        raise BookError(
+            "the recogniser needs the package pocketsphinx; `pip install -r requirements-data.txt --no-deps`"
+        ) from None
+    return Decoder(samprate=HEARD, loglevel="FATAL")  # by default with the models of the package

@@ -9,26 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.datasets import registry
-from lib.datasets.speech import RATE, resampled
+from lib.errors import BookError
+from lib.models.log_mel import MelConfig
+from lib.models.resampling import resampled
 
 HEARD, HOP, CONTEXT = 16_000, 512, 64
 """Samples a second, samples of a frame (32 ms), and samples of the frame before that it sees again."""
 STRIDES = {"conv1": 1, "conv2": 2, "conv3": 2, "conv4": 1}
 
 
-def speech_probability(wave: np.ndarray, rate: int = RATE) -> float:
+def speech_probability(wave: np.ndarray, rate: int = MelConfig.rate) -> float:
     """Mean over frames of 32 ms of the probability that they are speech, of samples [n]. Used by chapters 09, 10."""
     return float(speech_probabilities(wave, rate).mean())
 
 
-def speech_probabilities(wave: np.ndarray, rate: int = RATE, weights: Mapping[str, Tensor] | None = None) -> np.ndarray:
+def speech_probabilities(
+    wave: np.ndarray, rate: int = MelConfig.rate, weights: Mapping[str, Tensor] | None = None
+) -> np.ndarray:
     """The probability of speech in each frame [ceil(n / 512)], of samples [n] taken to 16 kHz.
 
     weights: of the network; by default those that come with the package silero-vad. Raises BookError for anything but
@@ -59,4 +64,7 @@ def _network(frames: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
 def _packaged() -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    return load_file(registry.fetch("silero_vad") / "data" / "silero_vad_16k.safetensors")
+    spec = find_spec("silero_vad")
+    if spec is None or spec.origin is None:
+        raise BookError("the detector needs the package silero-vad; `pip install -r requirements-data.txt --no-deps`")
+    return load_file(Path(spec.origin).parent / "data" / "silero_vad_16k.safetensors")

@@ -11,6 +11,7 @@ import numpy as np
 
 from lib.datasets import registry
 from lib.errors import BookError
+from lib.models.resampling import resampled
 
 RATE = 24_000
 SOUNDS = (".wav", ".ogg", ".opus", ".flac")
@@ -97,22 +98,6 @@ def read(path: Path) -> np.ndarray:
     if not len(wave):
         raise BookError(f"{path} holds no sound; record it again or drop its line")
     return resampled(wave.mean(1), rate, RATE)
-
-
-def resampled(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Samples [n] taken from one rate to another, as float32. Used by chapters 09 and 10.
-
-    Raises BookError for anything but one channel of at least one sample.
-    """
-    from math import gcd
-
-    from scipy.signal import resample_poly
-
-    wave = np.asarray(wave, np.float32)
-    if wave.ndim != 1 or not len(wave):
-        raise BookError(f"samples have shape {list(wave.shape)}; give one channel, shape [n], of at least one sample")
-    common = gcd(wanted, rate)
-    return wave if rate == wanted else resample_poly(wave, wanted // common, rate // common).astype(np.float32)
 
 
 def split(clips: Sequence[Clip], validation: float, generator: np.random.Generator) -> tuple[list[Clip], list[Clip]]:

@@ -72,3 +72,14 @@ def test_the_pocket_voice_is_mostly_understood_whatever_was_heard_before() -> No
     assert recognised(0.05 * RNG.standard_normal(24_000)) == []
     with pytest.raises(BookError, match="samples have shape"):
         recognised(np.zeros((2, 9)))
+
+
+def test_without_its_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from lib.analysis import recogniser
+
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    recogniser._decoder.cache_clear()
+    with pytest.raises(BookError, match="needs the package pocketsphinx"):
+        recognised(np.zeros(9_000))

@@ -7,6 +7,7 @@ import torch
 from lib.analysis.speech_detector import speech_probabilities, speech_probability
 from lib.datasets import registry, speech
 from lib.errors import BookError
+from lib.models.resampling import resampled
 
 CLIP = speech.pocket_speech(1)[0].wave
 RNG = np.random.default_rng(0)
@@ -23,7 +24,7 @@ def test_with_the_packages_other_weights_it_is_the_packages_own_network() -> Non
     theirs = torch.jit.load(registry.fetch("silero_vad") / "data" / "silero_vad.jit").eval()
     held = theirs.state_dict()
     ours = speech_probabilities(CLIP, weights={name: held[there] for name, there in NAMES.items()})
-    expected = theirs.audio_forward(torch.as_tensor(speech.resampled(CLIP, 24_000, 16_000))[None], 16_000)[0]
+    expected = theirs.audio_forward(torch.as_tensor(resampled(CLIP, 24_000, 16_000))[None], 16_000)[0]
     np.testing.assert_allclose(ours, expected.detach().numpy(), atol=1e-5)
     default = speech_probabilities(CLIP)
     assert np.abs(default - ours).mean() < 0.02  # another training of the same network
@@ -38,11 +39,20 @@ def test_speech_is_speech_and_noise_silence_and_a_tone_are_not() -> None:
 
 def test_frames_are_32_ms_and_the_same_each_time() -> None:
     first = speech_probabilities(CLIP)
-    assert first.shape == (-(-len(speech.resampled(CLIP, 24_000, 16_000)) // 512),)
+    assert first.shape == (-(-len(resampled(CLIP, 24_000, 16_000)) // 512),)
     assert ((first >= 0) & (first <= 1)).all()
     np.testing.assert_array_equal(first, speech_probabilities(CLIP))
-    at_16k = speech.resampled(CLIP, 24_000, 16_000)
+    at_16k = resampled(CLIP, 24_000, 16_000)
     np.testing.assert_array_equal(first, speech_probabilities(at_16k, 16_000))
+
+
+def test_without_its_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib.analysis import speech_detector
+
+    monkeypatch.setattr(speech_detector, "find_spec", lambda name: None)
+    speech_detector._packaged.cache_clear()
+    with pytest.raises(BookError, match="needs the package silero-vad"):
+        speech_probability(CLIP)
 
 
 def test_what_is_no_recording_is_refused() -> None:
