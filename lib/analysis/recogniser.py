@@ -8,7 +8,7 @@ rate of the recording that nothing was done to.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -80,6 +80,23 @@ def share_wrong(errors: Sequence[int], said: Sequence[int], generator: np.random
     low, high = bootstrap_interval(counts, generator, lambda rows: rows[:, 0].sum() / rows[:, 1].sum())
     wrong, total = (int(part) for part in counts.sum(0))
     return {"errors": wrong, "words": total, "rate": wrong / total, "low": low, "high": high}
+
+
+def misheard(
+    versions: Mapping[str, Sequence[np.ndarray]], texts: Sequence[str], generator: np.random.Generator
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """How much is heard wrong of recordings in several versions, and how much more than in "original".
+
+    versions: recordings by name, each with its text in the same place. Returns `share_wrong` of each version's errors,
+    and of its errors less those of the original. Used by chapter 10.
+    """
+    wrong = {
+        name: np.array([word_errors(recognised(wave), text) for wave, text in zip(waves, texts, strict=True)])
+        for name, waves in versions.items()
+    }  # [recordings, errors and words]
+    plain, said = wrong["original"].T
+    rates = {name: share_wrong(rows[:, 0], said, generator) for name, rows in wrong.items()}
+    return rates, {name: share_wrong(rows[:, 0] - plain, said, generator) for name, rows in wrong.items()}
 
 
 def known_pairs(heard: Sequence[Sequence[str]], texts: Sequence[str]) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.analysis.recogniser import edit_distance, known_pairs, recognised, share_wrong, word_errors, words
+from lib.analysis.recogniser import edit_distance, known_pairs, misheard, recognised, share_wrong, word_errors, words
 from lib.datasets import speech
 from lib.errors import BookError
 
@@ -52,6 +52,16 @@ def test_share_wrong_pools_counts_and_resamples_recordings() -> None:
     assert fewer["rate"] == -0.1
     with pytest.raises(BookError, match="no interval"):
         share_wrong([1], [10], np.random.default_rng(0))
+
+
+def test_misheard_sets_each_version_beside_the_original() -> None:
+    clips = speech.pocket_speech(3)
+    waves = [clip.wave for clip in clips]
+    versions = {"original": waves, "silent": [0 * wave for wave in waves]}
+    rates, more = misheard(versions, [clip.text for clip in clips], np.random.default_rng(0))
+    assert rates["original"]["rate"] < 0.5 < rates["silent"]["rate"]
+    assert more["original"]["errors"] == 0
+    assert more["silent"]["errors"] == rates["silent"]["errors"] - rates["original"]["errors"]
 
 
 def test_known_pairs_by_hand() -> None:
