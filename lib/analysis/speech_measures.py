@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lib.analysis.speech_detector import speech_probability
 from lib.errors import BookError
 from lib.models.log_mel import MelConfig, framed, hann, log_mel
 from lib.models.pitch import pitch
@@ -116,6 +117,7 @@ def speech_measures(waves: Sequence[np.ndarray], reference: Sequence[np.ndarray]
         "voiced": voiced_share,
         "steady_pitch": steady_pitch_share,
         "pitch": median_pitch,
+        "speech_probability": speech_probability,
     }
     found = {name: float(np.mean([measure(wave) for wave in waves])) for name, measure in each.items()}
     return found | {"distance": frechet_distance(waves, reference)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from lib.datasets import registry
 from lib.errors import BookError
+from lib.models.resampling import resampled
 
 RATE = 24_000
 SOUNDS = (".wav", ".ogg", ".opus", ".flac")
@@ -88,10 +89,7 @@ def _stem(name: str) -> str:
 
 def read(path: Path) -> np.ndarray:
     """The samples [n] of a sound file as float32 at 24 kHz, channels averaged. Raises BookError if unreadable."""
-    import math
-
     import soundfile
-    from scipy.signal import resample_poly
 
     try:
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -99,11 +97,7 @@ def read(path: Path) -> np.ndarray:
         raise BookError(f"{path} cannot be read as sound: {error}; use wav, ogg, opus or flac") from None
     if not len(wave):
         raise BookError(f"{path} holds no sound; record it again or drop its line")
-    wave = wave.mean(1)
-    if rate != RATE:
-        common = math.gcd(RATE, rate)
-        wave = resample_poly(wave, RATE // common, rate // common).astype(np.float32)
-    return wave
+    return resampled(wave.mean(1), rate, RATE)
 
 
 def split(clips: Sequence[Clip], validation: float, generator: np.random.Generator) -> tuple[list[Clip], list[Clip]]:

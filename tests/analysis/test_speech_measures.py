@@ -116,5 +116,5 @@ def test_nulls_keep_what_they_promise() -> None:
 
 def test_all_measures_come_together() -> None:
     found = speech_measures([BUZZ, NOISE], [BUZZ])
-    assert set(found) == {"fast_modulation", "voiced", "steady_pitch", "pitch", "distance"}
+    assert set(found) == {"fast_modulation", "voiced", "steady_pitch", "pitch", "distance", "speech_probability"}
     assert found["voiced"] == pytest.approx((voiced_share(BUZZ) + voiced_share(NOISE)) / 2)
