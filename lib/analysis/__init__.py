@@ -19,6 +19,8 @@ __getattr__, __dir__, __all__ = exports(
         "residual_growth": ".gate_measures",
         "spikes": ".gate_measures",
         "layer_entropies": ".memory_probe",
+        "least_normaliser": ".memory_probe",
+        "mean_cached": ".memory_probe",
         "recall_probe": ".memory_probe",
         "paired_effect": ".seeds",
         "seed_interval": ".seeds",

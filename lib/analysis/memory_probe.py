@@ -51,3 +51,23 @@ def layer_entropies(model: nn.Module, tokens: Tensor) -> list[float]:
     """Relative entropy of the gates of each layer with a cache, for tokens [B, K, T]."""
     traces = model.trace(tokens)
     return [relative_entropy(trace.gates, model.config.segment) for trace in traces if trace.gates is not None]
+
+
+def mean_cached(model: nn.Module, tokens: Tensor) -> list[float]:
+    """Mean gate on all earlier segments together, for each layer with a cache and tokens [B, K, T] after the first."""
+    segment, traces = model.config.segment, model.trace(tokens)
+    later = (torch.arange(tokens.shape[-1]) >= segment).expand(len(tokens), -1)
+    return [cached_mass(trace.gates, segment, later) for trace in traces if trace.gates is not None]
+
+
+def least_normaliser(block: nn.Module, stream: Tensor, segment: int) -> float:
+    """A bound from below on every Z by which a block's reads are divided, for its input [B, T, d].
+
+    T is a whole number of segments. It is the smallest Z where segments begin empty, over the memory being written and
+    over the copy of any segment, earlier or not; a memory that is carried on can only have a larger one.
+    """
+    with torch.no_grad():
+        q, k, _ = block.mixer.heads_of(block.norm(stream))
+        sums = k.unflatten(1, (-1, segment)).cumsum(2)
+        copies = torch.einsum("bthk,bnhk->bthn", q, sums[:, :, -1])
+        return min((q * sums.flatten(1, 2)).sum(-1).min().item(), copies.min().item())

@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = exports(
         "neox_ladder": ".neox_ladder",
         "shifted": ".gauge",
         "thirds": ".split_model",
+        "AveragedCache": ".averaged_cache",
+        "averaged_cache": ".averaged_cache",
         "CachedMemoryConfig": ".cached_memory",
         "CachedMemoryDecoder": ".cached_memory",
         "DecoderState": ".hybrid",

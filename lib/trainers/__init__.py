@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = exports(
         "ReaderStore": ".reader_store",
         "TokenBudget": ".sae_tokens",
         "apply_delay": ".delay",
+        "chorale_arms": ".chorale_arms",
         "captured": ".activations",
         "codes": ".fingerprint_autoencoder",
         "equal_steps": ".curriculum",

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import nn
 
 from lib.errors import BookError
 from lib.models.cached_memory import CachedMemoryConfig, CachedMemoryDecoder
-from lib.trainers.language_model import TrainingConfig, evaluate, train
 from lib.trainers.recall import RecallRun, RecallTraining, train_recall
 
 BASE = CachedMemoryConfig(
@@ -77,6 +75,8 @@ ARMS = {
     "width_64_equal_parameters": Arm("width", NO_MEMORY | {"width": 64, "key_size": 24}),
     "data_256": Arm("data", {}, {"sequences": 256}),
     "data_256_equal_parameters": Arm("data", NO_MEMORY, {"sequences": 256}),
+    "data_1024": Arm("data", {}, {"sequences": 1024}),
+    "batch_8": Arm("batch", {}, {"batch": 8}),
     "batch_32": Arm("batch", {}, {"batch": 32}),
     "two_layers": Arm("start", DEEP),
     "two_layers_late": Arm("start", DEEP | {"start_layer": 1}),
@@ -101,13 +101,7 @@ STUDIES = {
     ),
     "all": tuple(name for name, one in ARMS.items() if one.factor != "ssm"),
 }
-"""Arms on recall, by the size of the study; a selective SSM learned nothing there in trials, and sings only."""
-CHORALE_STUDIES = {
-    "wiring": ("equal_parameters", "released"),
-    "few": ("equal_parameters", "base", "released"),
-    "all": ("equal_parameters", "base", "released", "ssm", "ssm_state", "ssm_output"),
-}
-"""Arms on chorales, by the size of the study."""
+"""Arms by the size of the study; selective SSMs learned nothing on recall in trials; only `chorale_arms` has them."""
 PAIRS = {
     "cache": ("base", "equal_parameters"),
     "state": ("base", "equal_state"),
@@ -117,6 +111,7 @@ PAIRS = {
     "oracle": ("oracle", "base"),
     "soup": ("soup", "base"),
     "residual": ("residual", "base"),
+    "sparse": ("sparse", "base"),
     "carried": ("checkpoint", "equal_parameters"),
     "released": ("released", "equal_parameters"),
     "stream": ("released_divided", "checkpoint"),
@@ -124,26 +119,23 @@ PAIRS = {
     "low_bias": ("bias_-2", "base"),
     "high_bias": ("bias_+2", "base"),
     "low_rate": ("rate_3e-3", "base"),
+    "high_rate": ("rate_3e-2", "base"),
     "low_rate_low_bias": ("bias_-2_rate_3e-3", "bias_-2"),
     "short_segments": ("segment_3", "base"),
     "long_segments": ("segment_12", "base"),
     "narrow": ("width_16", "width_16_equal_parameters"),
     "wide": ("width_64", "width_64_equal_parameters"),
+    "small_width": ("width_16", "base"),
     "width": ("width_64", "base"),
     "data": ("data_256", "base"),
+    "more_data": ("data_1024", "base"),
     "few_data": ("data_256", "data_256_equal_parameters"),
+    "small_batch": ("batch_8", "base"),
     "batch": ("batch_32", "base"),
     "deep": ("two_layers", "two_layers_equal_parameters"),
     "late": ("two_layers_late", "two_layers"),
 }
 """Comparisons that answer a question: the first arm against the second, seed by seed."""
-CHORALE_PAIRS = {
-    "cache": ("base", "equal_parameters"),
-    "released": ("released", "equal_parameters"),
-    "state": ("ssm_state", "ssm"),
-    "proxy": ("ssm_output", "ssm_state"),
-}
-"""The same for arms on chorales."""
 
 
 def started(bias: float, rate: float) -> Arm:
@@ -182,36 +174,3 @@ def run_arm(
     model = model_of(name, generator)
     run = train_recall(model, task, config, generator=generator, probe=lambda trained: probe(trained, config.gates))
     return model, run
-
-
-CHORALES = replace(BASE, codebooks=4, width=64, layers=2, heads=8, segment=16, max_positions=256)
-"""The base for chorales: a segment is a bar of four quarters."""
-
-
-def chorale_model(name: str, seed: int, vocabulary: int) -> CachedMemoryDecoder:
-    """The untrained model of an arm on chorales."""
-    config = replace(CHORALES, vocabulary=vocabulary, **arm(name).model)
-    return CachedMemoryDecoder(config, torch.Generator().manual_seed(seed))
-
-
-def run_chorales(
-    name: str, items: list, held_out: list, seed: int, *, pad: int, vocabulary: int, updates: int
-) -> tuple[CachedMemoryDecoder, list[float], float]:
-    """Train an arm on chorales, items [4, T] under the delay pattern, with one seed.
-
-    Returns the model, the gradient norm of every update before clipping, and the held-out loss in nats a token.
-    """
-    model = chorale_model(name, seed, vocabulary)
-    training = TrainingConfig(
-        steps=updates,
-        batch=8,
-        pad=pad,
-        smoothing=0.0,
-        peak_lr=3e-3,
-        floor_lr=3e-4,
-        warmup=min(20, updates),
-        log_every=1,
-        eval_batches=None,
-    )
-    run = train(model, items, training, generator=np.random.default_rng(seed))
-    return model, [record["grad_norm"] for record in run.history], evaluate(model, held_out, training).nll

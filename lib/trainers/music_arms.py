@@ -59,11 +59,12 @@ ABLATIONS = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained arm: the model, its parameters, and its score on the held-out windows."""
+    """A trained arm: the model, its parameters, its score on the held-out windows, and the NLL of others on the way."""
 
     model: HybridDecoder
     parameters: int
     score: Evaluation
+    curve: dict[int, float]
 
 
 def parameters(kind: type[HybridDecoder], config: HybridConfig) -> int:
@@ -118,13 +119,26 @@ def recipe(steps: int, **changes: object) -> TrainingConfig:
     return TrainingConfig(steps=steps, **{**plan, **changes})
 
 
-def fit(name: str, lessons: Sequence[np.ndarray], held_out: Sequence[np.ndarray], *, steps: int, seed: int) -> Trained:
-    """Build an arm with a seed, train it on windows of pieces and score it on others."""
+def fit(
+    name: str,
+    lessons: Sequence[np.ndarray],
+    held_out: Sequence[np.ndarray],
+    *,
+    steps: int,
+    seed: int,
+    watched: Sequence[np.ndarray] = (),
+) -> Trained:
+    """Build an arm with a seed, train it on windows of pieces and score it on others.
+
+    watched: further windows, scored at every sixth of the training; they decide nothing.
+    """
     model = build(name, torch.Generator().manual_seed(seed))
-    config = recipe(steps)
-    train(model, lessons, config, generator=np.random.default_rng(seed))
+    config = recipe(steps, eval_every=max(1, steps // 6))
+    generator = np.random.default_rng(seed)
+    run = train(model, lessons, config, generator=generator, validation=list(watched) or None)
+    curve = {record["step"]: record["nll"] for record in run.history if record.get("weights") == "live"}
     total = model.component_counts()["total"]
-    return Trained(model, total, evaluate(model, held_out, config))
+    return Trained(model, total, evaluate(model, held_out, config), curve)
 
 
 def by_piece(model: HybridDecoder, pieces: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

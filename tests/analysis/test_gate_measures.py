@@ -13,6 +13,8 @@ from lib.analysis import (
     entropy_bound,
     gate_entropy,
     layer_entropies,
+    least_normaliser,
+    mean_cached,
     paired_effect,
     recall_probe,
     relative_entropy,
@@ -91,6 +93,24 @@ def test_the_probe_reads_given_gates_and_the_model_s_own():
     assert probe(model_of("no_memory"))["mass"] == []
     assert probe(model_of("residual"))["mass"] == []
     assert probe(model_of("soup"))["mass"] != []
+
+
+def test_the_gate_on_copies_leaves_the_first_segment_out():
+    uniform_gates = model_of("uniform_gates")
+    found = mean_cached(uniform_gates, BATCH.tokens)
+    segments = BATCH.tokens.shape[-1] // 6
+    assert found == pytest.approx([np.mean([1 - 1 / n for n in range(2, segments + 1)])])
+    assert mean_cached(model_of("no_memory"), BATCH.tokens) == []
+
+
+def test_no_z_of_a_block_is_below_the_least():
+    model = model_of("base", torch.Generator().manual_seed(3))
+    block, stream = model.blocks[0], model.embed(BATCH.tokens[:2])
+    least = least_normaliser(block, stream, 6)
+    q, k, _ = block.mixer.heads_of(block.norm(stream))
+    first = (q[:, 0] * k[:, 0]).sum(-1).min().item()  # a segment's first token has the smallest sum
+    assert 0 < least <= first
+    assert least <= (q[:, ::6] * k[:, ::6]).sum(-1).min().item() + 1e-6
 
 
 def test_the_interval_over_seeds_is_student_s():

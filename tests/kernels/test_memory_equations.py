@@ -1,6 +1,6 @@
 """Each numbered equation of lib/kernels/memory/README.md, evaluated on random numbers in float64.
 
-1 to 12 are held against the code. 13 to 18 are statements with a condition: each is shown where the condition holds,
+1 to 12 are held against the code. 13 to 19 are statements with a condition: each is shown where the condition holds,
 and shown to fail where it does not.
 """
 
@@ -198,6 +198,17 @@ def test_equation_18_a_bias_and_an_oracle_through_one_hot_columns(case):
     assert far(memory_gates(numbers * 0.1, numbers, segment=S), oracle)  # a small factor is no oracle
 
 
+@pytest.mark.parametrize("mode", ["checkpoint", "independent"])
+def test_equation_19_an_average_of_copies_is_one_divided_state(case, mode):
+    times = OWN[:, None] - OWN[None, :] + 1 if mode == "checkpoint" else torch.ones(T, T)
+    weights = (times * (phi(case["q"]) @ phi(case["k"]).mT)).tril()
+    one_state = (weights / weights.sum(-1, keepdim=True)) @ case["v"][:, :, 0]
+    equal = case | {"u": torch.zeros_like(case["u"])}
+    close(out(equal, mode=mode, aggregate="soup"), one_state)
+    assert far(out(case, mode=mode, aggregate="soup")[:, S:], one_state[:, S:])  # gates that are not equal
+    assert far(out(equal, mode=mode)[:, S:], one_state[:, S:])  # reads in place of memories
+
+
 def test_no_numbered_equation_is_left_out():
     numbered = {int(number) for number in re.findall(r"\\tag\{(\d+)\}", README.read_text(encoding="utf-8"))}
     source = Path(__file__).read_text(encoding="utf-8")
@@ -205,4 +216,4 @@ def test_no_numbered_equation_is_left_out():
     for name in re.findall(r"def test_equations?_(\w+)", source):
         numbers = [int(number) for number in re.findall(r"\d+", re.sub(r"_[a-z]{4,}.*", "", name))]
         covered |= set(range(numbers[0], numbers[-1] + 1)) if "_to_" in name else set(numbers)
-    assert numbered == covered == set(range(1, 19))
+    assert numbered == covered == set(range(1, 20))

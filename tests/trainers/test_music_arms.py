@@ -51,6 +51,10 @@ def test_an_arm_learns_and_repeats(name):
     more = music_arms.fit(name, ITEMS, ITEMS[:4], steps=12, seed=3)
     assert more.score.nll < few.score.nll - 0.5
     assert music_arms.fit(name, ITEMS, ITEMS[:4], steps=1, seed=3).score.nll == few.score.nll
+    watching = music_arms.fit(name, ITEMS, ITEMS[:4], steps=12, seed=3, watched=ITEMS[:4])
+    assert list(watching.curve) == [2, 4, 6, 8, 10, 12]
+    assert watching.curve[12] == watching.score.nll == more.score.nll  # looking on changes nothing
+    assert more.curve == {}
     each = music_arms.by_piece(more.model, [ITEMS[:1], ITEMS[1:4]])
     assert each.shape == (2,)
     assert np.average(each, weights=[1, 3]) == pytest.approx(more.score.nll, rel=0.02)

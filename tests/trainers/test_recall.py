@@ -12,7 +12,7 @@ from lib.datasets.recall import RecallTask
 from lib.errors import BookError
 from lib.models.cached_memory import parameters
 from lib.trainers import memory_arms
-from lib.trainers.memory_arms import ARMS, BASE, TRAINING, arm, model_of, run_arm, run_chorales
+from lib.trainers.memory_arms import ARMS, BASE, TRAINING, arm, model_of, run_arm
 from lib.trainers.recall import RecallTraining, recall_accuracy
 
 TASK = RecallTask(pairs=6, queries=3, keys=8, values=4)
@@ -73,17 +73,16 @@ def test_controls_have_as_many_parameters_or_as_much_state_as_they_say():
 
 
 def test_each_arm_of_a_factor_changes_that_factor_alone():
-    factors = {"bias": {"gate_bias"}, "segment": {"segment"}, "batch": {"batch"}}
+    factors = {"bias": {"gate_bias"}, "segment": {"segment"}, "batch": {"batch"}, "data": {"sequences"}}
     for name, one in ARMS.items():
-        if one.factor in factors:
+        if one.factor in factors and "equal" not in name:
             assert set(one.model) | set(one.training) == factors[one.factor], name
     assert arm("base").model == {}
     assert TRAINING.gates == "own"
 
 
 def test_pairs_name_arms_and_a_start_can_be_any():
-    for pairs in (memory_arms.PAIRS, memory_arms.CHORALE_PAIRS):
-        assert {name for pair in pairs.values() for name in pair} <= set(ARMS)
+    assert {name for pair in memory_arms.PAIRS.values() for name in pair} <= set(memory_arms.STUDIES["all"])
     cell = memory_arms.started(-2.0, 3e-3)
     assert (cell.model, cell.training) == (arm("bias_-2_rate_3e-3").model, arm("bias_-2_rate_3e-3").training)
     assert small(cell, 4)[1].gradient_norms == small("bias_-2_rate_3e-3", 4)[1].gradient_norms
@@ -107,11 +106,3 @@ def test_unknown_arms_and_training_are_refused():
         RecallTraining(sequences=8)
     with pytest.raises(BookError, match="steps=0; it must be at least 1"):
         RecallTraining(steps=0)
-
-
-def test_chorales_are_trained_and_scored():
-    items = [torch.randint(9, (4, 36), generator=torch.Generator().manual_seed(i)).numpy() for i in range(16)]
-    model, norms, loss = run_chorales("released", items[:8], items[8:], 0, pad=9, vocabulary=10, updates=4)
-    assert model.config.cache == "released"
-    assert len(norms) == 4
-    assert 0.8 * math.log(9) < loss < 1.5 * math.log(10)
