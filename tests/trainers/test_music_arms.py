@@ -73,12 +73,11 @@ def test_an_arm_can_be_kept(tmp_path):
 
 
 def test_steps_of_a_preset():
-    small = replace(
-        HybridConfig.music_300m(), width=32, heads=2, kv_heads=1, layers=2, ffn_width=16, vocabulary=20, pad=19
-    )
-    taken = take_steps(small, steps=3, batch=2, length=16, device="cpu", rate=1e-2)
+    sizes = {"width": 32, "heads": 2, "kv_heads": 1, "layers": 2, "ffn_width": 16, "vocabulary": 20, "pad": 19}
+    small = replace(HybridConfig.music_300m(), **sizes, dropout=0.0)  # dropout draws from torch's own generator
+    taken = take_steps(small, steps=30, batch=2, length=16, device="cpu", rate=1e-2)
     assert taken["positions_per_s"] > 0
-    assert taken["last"] < taken["first"]
+    assert taken["last"] < taken["first"] - 0.1  # 3.14 to 2.98 nats; ln 19 = 2.94 is the floor
     with pytest.raises(BookError, match="at least one"):
         take_steps(small, steps=0, batch=1, length=4)
     if not torch.cuda.is_available():
