@@ -139,6 +139,12 @@ def test_the_scan_lets_links_and_local_files_pass() -> None:
     assert scan.outside(scan.Page(page).loads) == []
 
 
+def test_tables_that_a_cell_prints_are_tables(built: Path) -> None:
+    raw = re.compile(r"^\|\s*(-{3}|—)\s*\|", re.MULTILINE)
+    assert [page.name for page in pages(built) if raw.search(page.read_text(encoding="utf-8"))] == []
+    assert raw.search("<p>| depth | k |\n| — | — |\n| early | 8 |</p>")
+
+
 # ---- Weight and pictures -------------------------------------------------------------------------------------------
 
 
