@@ -15,6 +15,7 @@ from lib.errors import BookError
 
 BODY = b"odor,label\n" * 500
 MIRROR = os.environ.get(registry.MIRROR)
+NOT_MIRRORED = {"fma_index"}  # a list of addresses that no chapter reads
 
 
 def digest(body: bytes) -> str:
@@ -326,7 +327,7 @@ def test_the_books_own_registry_is_sound():
 def test_every_file_of_the_mirror_has_a_row_with_its_sum_and_size():
     described = {}
     for name, entry in registry.rows().items():
-        if entry.mirror and (Path(MIRROR) / entry.mirror).exists():
+        if entry.mirror and name not in NOT_MIRRORED:
             path = registry.fetch(name)
             described |= {path / file.path: file.bytes for file in entry.files} or {path: entry.bytes}
     for path, size in described.items():
