@@ -19,11 +19,15 @@ def shared(dimensions, rows=4000, noise=0.3):
 
 
 def test_the_hybrid_critic_finds_two_shared_dimensions_and_the_separable_one_needs_more():
+    """Over three starts, because now and then one start of a small critic is slow."""
     x, y = shared(2)
     found = {}
     for kind in ("separable", "hybrid"):
         curve = {
-            k: information(x, y, k, kind, generator=torch.Generator().manual_seed(1), steps=250, batch=64)
+            k: sum(
+                information(x, y, k, kind, generator=torch.Generator().manual_seed(start), steps=250, batch=64) / 3
+                for start in (1, 2, 3)
+            )
             for k in (1, 2, 4)
         }
         found[kind] = dimension(curve, share=0.85)
