@@ -155,11 +155,11 @@ def counts_that_round_to(percentage: str, size: int) -> list[int]:
         wanted = Decimal(percentage)
     except ArithmeticError:
         raise BookError(f"percentage {percentage!r} is no number: write it as printed, such as '67.8'") from None
-    near = int(wanted * size / 100)
     unit = Decimal(1).scaleb(wanted.as_tuple().exponent)
+    first, last = (int(bound * size / 100) for bound in (wanted - unit, wanted + unit))
     return [
         count
-        for count in range(max(near - 1, 0), min(near + 2, size) + 1)
+        for count in range(max(first, 0), min(last + 1, size) + 1)
         if any(
             (Decimal(100 * count) / size).quantize(unit, rounding=mode) == wanted
             for mode in (ROUND_HALF_UP, ROUND_HALF_EVEN)

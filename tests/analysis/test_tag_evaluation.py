@@ -76,6 +76,10 @@ def test_a_printed_count_is_always_found_again(pair, digits):
     assert all(abs(other - count) <= 10**-digits * size / 100 + 1e-9 for other in found)
 
 
+def test_all_counts_behind_a_coarse_percentage_are_found():
+    assert te.counts_that_round_to("2", 400) == [6, 7, 8, 9, 10]  # 1.5 and 2.5 are halves, which may go either way
+
+
 def test_printed_percentages_at_their_edges():
     assert te.counts_that_round_to("0", 7) == [0]
     assert te.counts_that_round_to("100.0", 7) == [7]

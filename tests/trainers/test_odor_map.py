@@ -112,7 +112,7 @@ def test_batches_visit_each_row_once(rows, sizes):
 
 def test_a_small_map_learns_32_molecules_by_heart(graphs, labels, split):
     config = replace(SMALL, node_width=32, bond_width=16, hidden=(64,), dropout=0.0)
-    run = {"generator": draw(0), "epochs": 100, "recipe": Recipe(batch=32, rate=1e-2), "evaluate_every": 100}
+    run = {"generator": draw(0), "epochs": 200, "recipe": Recipe(batch=32, rate=1e-2), "evaluate_every": 200}
     learnt = odor_map.train(config, graphs, labels, split, **run)
     losses = [epoch.loss for epoch in learnt.history]
     assert losses[-1] < losses[0] / 20
