@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lib.analysis import homology
-from lib.analysis.distances import euclidean, jaccard
-from lib.analysis.homology import farthest_points, h1_diagram, last_birth, persistence, top_persistence
+from lib.analysis.distances import euclidean
+from lib.analysis.homology import farthest_points, h1_diagram, persistence, top_persistence
 from lib.errors import BookError
 
 
@@ -78,59 +77,6 @@ def test_gudhi_finds_the_same_diagram(seed):
     found = h1_diagram(between)
     assert len(found) == len(expected) > 5
     np.testing.assert_allclose(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)], atol=1e-6)
-
-
-def clouds() -> dict[str, np.ndarray]:
-    """Distance matrices of 250 points and more: with ties, with doubles, in clusters, on a ring, in many dimensions."""
-    rng = np.random.default_rng(6)
-    bits = rng.random((260, 60)) < 0.2
-    cluster = rng.normal(size=(300, 5)) + 20 * (np.arange(300) % 3 == 0)[:, None]
-    return {
-        "ties": jaccard(bits),
-        "doubles": jaccard(np.concatenate([bits, bits[:40]])),
-        "many dimensions": euclidean(rng.normal(size=(300, 100))),
-        "plane": euclidean(rng.normal(size=(300, 2))),
-        "clusters": euclidean(cluster),
-        "ring": euclidean(circle(280) + rng.normal(scale=0.05, size=(280, 2))),
-        "all alike": 1.0 - np.eye(260),
-    }
-
-
-@pytest.mark.parametrize("name", clouds())
-def test_stopping_early_changes_nothing(name):
-    from ripser import ripser
-
-    between = clouds()[name]
-    whole = ripser(between, maxdim=1, distance_matrix=True)["dgms"][1].astype(float)
-    whole = whole[np.argsort(whole[:, 0] - whole[:, 1], kind="stable")]
-    np.testing.assert_array_equal(h1_diagram(between), whole)
-    assert whole[:, 0].max(initial=0.0) <= (last_birth(between) or np.inf)
-
-
-def test_it_stops_early_where_it_can_and_goes_on_where_a_loop_still_lives(monkeypatch):
-    asked = []
-    plain = homology._ripser
-    monkeypatch.setattr(homology, "_ripser", lambda matrix, until: asked.append(until) or plain(matrix, until))
-    h1_diagram(clouds()["many dimensions"])
-    assert len(asked) == 1
-    assert asked[0] < clouds()["many dimensions"].max(axis=1).min()
-    monkeypatch.setattr(homology, "START", 0.4)  # in a plane fewer pairs leave more to look at
-    h1_diagram(clouds()["ring"])  # which dies long after its birth
-    assert len(asked) == 3
-    assert asked[1] < asked[2] == np.inf
-    assert last_birth(clouds()["clusters"]) is None  # too many pairs to look at
-
-
-@pytest.mark.parametrize(
-    ("name", "start"), [("many dimensions", 0.1), ("many dimensions", 0.25), ("ties", 0.1), ("plane", 0.4)]
-)
-def test_births_end_with_the_longest_edge_of_the_relative_neighbourhood_graph(monkeypatch, name, start):
-    """By the definition, over all pairs: the longest that no third point is strictly closer to from both ends."""
-    monkeypatch.setattr(homology, "START", start)
-    between = clouds()[name].astype(np.float32)
-    ways = np.array([np.maximum(row, between).min(axis=1) for row in between])
-    longest = between[ways >= between].max()
-    assert last_birth(between) == max(longest, np.sort(between, axis=None)[int(start * (between.size - 1))])
 
 
 def test_diagrams_come_longest_first_and_top_is_padded():
